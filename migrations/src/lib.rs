@@ -1,0 +1,19 @@
+//! The schema of Tokenwell's database, as migrations that only go forward.
+//!
+//! Each is compatible with the release before it: columns are added nullable or with a default, and dropped one release
+//! after the last one that reads them. One file per migration; the list below is their order.
+
+mod m20261123_000001_initial;
+
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261123_000001_initial::Migration)]
+    }
+}

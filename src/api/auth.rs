@@ -1,0 +1,117 @@
+//! `tokenwell.auth.v1.AuthService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    convert::{metadata, non_empty, string_map, timestamp},
+    door::GatewayCaller,
+    layer::signature::SignatureVerified,
+    pb::auth::v1::{
+        BeginRequest, BeginResponse, CompleteRequest, CompleteResponse, auth_service_server::AuthService,
+        complete_request::End, complete_response,
+    },
+    status::status,
+};
+use crate::{
+    flow::{BeginInput, CompleteInput, Completed, Completer, Flows, Outcome},
+    model::{Caller, ConnectionId, Error, ExposeSecret as _, IntegrationId, Result, Uuid},
+    provider::CallbackQuery,
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    flows: Flows,
+}
+
+impl Service {
+    pub(super) fn new(flows: Flows) -> Self {
+        Self { flows }
+    }
+
+    async fn do_begin(
+        &self,
+        caller: &Caller,
+        _proof: &SignatureVerified,
+        request: BeginRequest,
+    ) -> Result<BeginResponse> {
+        let begun = self.flows.begin(caller, begin_input(request)?).await?;
+        Ok(BeginResponse {
+            flow_id: begun.flow_id.to_string(),
+            connect_url: begun.connect_url.expose_secret().to_owned(),
+            authorization_url: begun.authorization_url.expose_secret().to_owned(),
+            connection_id: begun.connection_id.to_string(),
+            expire_time: Some(timestamp(begun.expire_time)),
+        })
+    }
+}
+
+#[async_trait]
+impl AuthService for Service {
+    async fn begin(&self, request: Request<BeginRequest>) -> Result<Response<BeginResponse>, Status> {
+        let proof = request.extensions().get::<SignatureVerified>().cloned();
+        let proof = proof.ok_or_else(|| status(&Error::internal("a Begin came without its proof")))?;
+        let caller = super::caller(&request)?;
+        let response = self.do_begin(&caller, &proof, request.into_inner()).await;
+        response.map(Response::new).map_err(|error| status(&error))
+    }
+
+    async fn complete(
+        &self,
+        request: Request<CompleteRequest>,
+    ) -> Result<Response<CompleteResponse>, Status> {
+        let completer = match request.extensions().get::<GatewayCaller>() {
+            Some(gateway) => gateway.completer(),
+            None => Completer::Backend(super::caller(&request)?.project_id().clone()),
+        };
+        let completed = async {
+            let input = complete_input(request.into_inner())?;
+            self.flows.complete(&completer, input).await
+        };
+        completed.await.map(|it| Response::new(pb_completed(it))).map_err(|error| status(&error))
+    }
+}
+
+fn begin_input(request: BeginRequest) -> Result<BeginInput> {
+    Ok(BeginInput {
+        integration_id: IntegrationId::parse(&request.integration_id)?,
+        connection_id: non_empty(request.connection_id).map(|id| ConnectionId::parse(&id)).transpose()?,
+        connection_config: string_map(request.connection_config),
+        authorization_params: string_map(request.authorization_params),
+        scopes: request.scopes,
+        user_scopes: request.user_scopes,
+        metadata: request.metadata.map(|object| metadata(Some(object))).transpose()?,
+        return_url: non_empty(request.return_url),
+    })
+}
+
+fn complete_input(request: CompleteRequest) -> Result<CompleteInput> {
+    match request.end {
+        Some(End::Callback(callback)) => Ok(CompleteInput::Callback(CallbackQuery::parse(&callback.query)?)),
+        Some(End::Confirmation(confirmation)) => Ok(CompleteInput::Confirmation {
+            flow_id: confirmation
+                .flow_id
+                .parse::<Uuid>()
+                .map_err(|_| Error::field("confirmation.flow_id", "is malformed: expected a UUID"))?,
+            code: confirmation.code.into(),
+        }),
+        None => Err(Error::field("end", "is missing: give the callback or a confirmation")),
+    }
+}
+
+fn pb_completed(completed: Completed) -> CompleteResponse {
+    let (outcome, confirmation) = match completed.outcome {
+        Outcome::Connected => (complete_response::Outcome::Connected, String::new()),
+        Outcome::AwaitingConfirmation(code) => {
+            (complete_response::Outcome::AwaitingConfirmation, code.expose_secret().to_owned())
+        }
+    };
+    CompleteResponse {
+        flow_id: completed.flow_id.to_string(),
+        integration_id: completed.integration_id.to_string(),
+        connection_id: completed.connection_id.to_string(),
+        outcome: outcome.into(),
+        return_url: completed.return_url.unwrap_or_default(),
+        confirmation,
+    }
+}

@@ -1,0 +1,156 @@
+//! `tokenwell.connection.v1.ConnectionService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    convert::{duration, json_object, metadata, page_token, pb_connection, pb_credentials, pb_struct},
+    pb::connection::v1::{
+        DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest, GetMetadataResponse,
+        GetRequest, GetResponse, ListRequest, ListResponse, SetMetadataRequest, SetMetadataResponse,
+        UpdateMetadataRequest, UpdateMetadataResponse, View, connection_service_server::ConnectionService,
+    },
+    respond,
+};
+use crate::{
+    flow::{Flows, GetInput},
+    model::{
+        Caller, Connection, ConnectionId, IntegrationId, Metadata, PageRequest, Permission, Result, etag,
+    },
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    flows: Flows,
+}
+
+impl Service {
+    pub(super) fn new(flows: Flows) -> Self {
+        Self { flows }
+    }
+
+    async fn do_get(&self, caller: Caller, request: GetRequest) -> Result<GetResponse> {
+        let basic = request.view == i32::from(View::Basic);
+        let (integration_id, connection_id) = names(&request.integration_id, &request.connection_id)?;
+        if basic {
+            let connection = self.flows.get_connection(caller.project_id(), &integration_id, &connection_id).await?;
+            return Ok(GetResponse { connection: Some(pb_connection(&connection)) });
+        }
+        caller.require(Permission::ReadCredentials)?;
+        let input = GetInput {
+            integration_id,
+            connection_id,
+            min_ttl: request.min_ttl.map(duration),
+            force_refresh: request.force_refresh,
+        };
+        let granted = self.flows.get_token(caller.project_id(), &input).await?;
+        let mut connection = pb_connection(&granted.connection);
+        connection.credentials = Some(pb_credentials(&granted.tokens));
+        Ok(GetResponse { connection: Some(connection) })
+    }
+
+    async fn do_list(&self, caller: Caller, request: ListRequest) -> Result<ListResponse> {
+        let integration = match request.integration_id.as_str() {
+            "" => None,
+            id => Some(IntegrationId::parse(id)?),
+        };
+        let filter = format!("connections of {}", request.integration_id);
+        let page = PageRequest::parse(request.page_size, &request.page_token, &filter)?;
+        let page = self.flows.list_connections(caller.project_id(), integration.as_ref(), &page).await?;
+        Ok(ListResponse {
+            next_page_token: page_token(&page),
+            connections: page.items.iter().map(pb_connection).collect(),
+        })
+    }
+
+    async fn do_delete(&self, caller: Caller, request: DeleteRequest) -> Result<DeleteResponse> {
+        let (integration, id) = names(&request.integration_id, &request.connection_id)?;
+        self.flows.delete_connection(caller.project_id(), &integration, &id).await?;
+        Ok(DeleteResponse {})
+    }
+
+    async fn named(&self, caller: &Caller, integration: &str, id: &str) -> Result<Connection> {
+        let (integration, id) = names(integration, id)?;
+        self.flows.get_connection(caller.project_id(), &integration, &id).await
+    }
+
+    async fn do_get_config(&self, caller: Caller, request: GetConfigRequest) -> Result<GetConfigResponse> {
+        let connection = self.named(&caller, &request.integration_id, &request.connection_id).await?;
+        Ok(GetConfigResponse { connection_config: connection.config.into_iter().collect() })
+    }
+
+    async fn do_get_metadata(&self, caller: Caller, request: GetMetadataRequest) -> Result<GetMetadataResponse> {
+        let connection = self.named(&caller, &request.integration_id, &request.connection_id).await?;
+        Ok(GetMetadataResponse {
+            etag: connection.etag(),
+            metadata: Some(pb_struct(connection.metadata.as_map())),
+        })
+    }
+
+    async fn do_set_metadata(&self, caller: Caller, request: SetMetadataRequest) -> Result<(Metadata, i64)> {
+        let (integration, id) = names(&request.integration_id, &request.connection_id)?;
+        let metadata = metadata(request.metadata)?;
+        self.flows.set_metadata(caller.project_id(), (&integration, &id), metadata, &request.etag).await
+    }
+
+    async fn do_update_metadata(&self, caller: Caller, request: UpdateMetadataRequest) -> Result<(Metadata, i64)> {
+        let (integration, id) = names(&request.integration_id, &request.connection_id)?;
+        let patch = json_object("patch", request.patch.unwrap_or_default())?;
+        self.flows.update_metadata(caller.project_id(), (&integration, &id), patch, &request.etag).await
+    }
+}
+
+#[async_trait]
+impl ConnectionService for Service {
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        respond(request, |caller, request| self.do_get(caller, request)).await
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        respond(request, |caller, request| self.do_list(caller, request)).await
+    }
+
+    async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        respond(request, |caller, request| self.do_delete(caller, request)).await
+    }
+
+    async fn get_config(
+        &self,
+        request: Request<GetConfigRequest>,
+    ) -> Result<Response<GetConfigResponse>, Status> {
+        respond(request, |caller, request| self.do_get_config(caller, request)).await
+    }
+
+    async fn get_metadata(
+        &self,
+        request: Request<GetMetadataRequest>,
+    ) -> Result<Response<GetMetadataResponse>, Status> {
+        respond(request, |caller, request| self.do_get_metadata(caller, request)).await
+    }
+
+    async fn set_metadata(
+        &self,
+        request: Request<SetMetadataRequest>,
+    ) -> Result<Response<SetMetadataResponse>, Status> {
+        respond(request, |caller, request| async {
+            let (metadata, version) = self.do_set_metadata(caller, request).await?;
+            Ok(SetMetadataResponse { metadata: Some(pb_struct(metadata.as_map())), etag: etag(version) })
+        })
+        .await
+    }
+
+    async fn update_metadata(
+        &self,
+        request: Request<UpdateMetadataRequest>,
+    ) -> Result<Response<UpdateMetadataResponse>, Status> {
+        respond(request, |caller, request| async {
+            let (metadata, version) = self.do_update_metadata(caller, request).await?;
+            Ok(UpdateMetadataResponse { metadata: Some(pb_struct(metadata.as_map())), etag: etag(version) })
+        })
+        .await
+    }
+}
+
+fn names(integration: &str, connection: &str) -> Result<(IntegrationId, ConnectionId)> {
+    Ok((IntegrationId::parse(integration)?, ConnectionId::parse(connection)?))
+}

@@ -1,0 +1,105 @@
+//! Ends calls that take too long, with DEADLINE_EXCEEDED. A refresh that they began goes on.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::{Answer, refuse};
+use crate::model::Error;
+
+/// How much earlier than the caller's own deadline the answer goes out, so that it arrives, and comes before tonic's own
+/// timer, which would answer CANCELLED.
+const HEADROOM: Duration = Duration::from_millis(20);
+
+/// Bounds every call by the caller's `grpc-timeout` and by the server's own limit.
+#[derive(Debug, Clone)]
+pub struct DeadlineLayer {
+    limit: Duration,
+}
+
+/// The layer's service.
+#[derive(Debug, Clone)]
+pub struct Deadline<S> {
+    inner: S,
+    limit: Duration,
+}
+
+impl DeadlineLayer {
+    /// A layer with this limit.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { limit }
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { inner, limit: self.limit }
+    }
+}
+
+impl<S> Service<Request<Body>> for Deadline<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Answer<S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let asked = request.headers().get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+        let asked = asked.map(|asked| asked.saturating_sub(HEADROOM.min(asked / 10)));
+        let limit = asked.map_or(self.limit, |asked| asked.min(self.limit));
+        let call = self.inner.call(request);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, call).await {
+                Ok(answer) => answer,
+                Err(_) => Ok(refuse(&Error::DeadlineExceeded)),
+            }
+        })
+    }
+}
+
+/// Reads a `grpc-timeout`: at most eight digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_writes_them() {
+        assert_eq!(timeout("15S"), Some(Duration::from_secs(15)));
+        assert_eq!(timeout("250m"), Some(Duration::from_millis(250)));
+        for bad in ["", "S", "123456789S", "1", "1x", "-1S", "1é"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}

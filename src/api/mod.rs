@@ -1,0 +1,129 @@
+//! The gRPC edge: wire types, services, and the tower layers around them.
+//!
+//! [`stack`] is the whole of it as one tower service. The server serves it to the network, and the gateway calls it in
+//! process, so that no rule has a second copy.
+
+mod auth;
+mod connection;
+mod convert;
+mod door;
+mod integration;
+pub mod layer;
+pub mod pb;
+mod project;
+mod provider;
+pub mod status;
+
+use tonic::{
+    Request, Response, Status, codec::CompressionEncoding, server::NamedService, service::Routes,
+};
+use tonic_health::ServingStatus;
+use tower::ServiceBuilder;
+
+pub use door::{Door, Ended, Failed, FailedKind, FrontendBegin, GatewayCaller};
+use layer::{
+    deadline::{Deadline, DeadlineLayer},
+    key::{KeyCheck, KeyLayer},
+    panic::{AnswerPanic, PanicLayer},
+    signature::{SignatureCheck, SignatureLayer},
+    trace::{Trace, TraceLayer},
+};
+
+use crate::{
+    flow::Flows,
+    model::{Caller, Error, Result},
+};
+use pb::{
+    auth::v1::auth_service_server::AuthServiceServer,
+    connection::v1::connection_service_server::ConnectionServiceServer,
+    integration::v1::integration_service_server::IntegrationServiceServer,
+    project::v1::project_service_server::ProjectServiceServer,
+    provider::v1::provider_service_server::ProviderServiceServer,
+};
+
+/// The largest request, decompressed: metadata is the largest part of any.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// All services behind all layers.
+pub type Stack = Trace<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>;
+
+/// What the stack is built with.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    /// How long a unary call may take.
+    pub deadline: std::time::Duration,
+    /// Whether reflection is served.
+    pub reflection: bool,
+}
+
+/// Builds the stack, and the reporter that tells health checks whether the server serves.
+pub async fn stack(
+    flows: &Flows,
+    options: &StackOptions,
+) -> Result<(Stack, tonic_health::server::HealthReporter)> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let mut routes = Routes::new(health_service);
+    macro_rules! serve {
+        ($($server:ident: $noun:ident),* $(,)?) => {
+            $(
+                let server = $server::new($noun::Service::new(flows.clone()))
+                    .accept_compressed(CompressionEncoding::Gzip)
+                    .send_compressed(CompressionEncoding::Gzip)
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES);
+                health.set_service_status(name_of(&server), ServingStatus::Serving).await;
+                routes = routes.add_service(server);
+            )*
+        };
+    }
+    serve! {
+        AuthServiceServer: auth,
+        ConnectionServiceServer: connection,
+        IntegrationServiceServer: integration,
+        ProjectServiceServer: project,
+        ProviderServiceServer: provider,
+    }
+    if options.reflection {
+        let v1 = reflection().build_v1().map_err(Error::internal)?;
+        let v1alpha = reflection().build_v1alpha().map_err(Error::internal)?;
+        routes = routes.add_service(v1).add_service(v1alpha);
+    }
+    let stack = ServiceBuilder::new()
+        // Outermost, so that whatever answers is logged once, with its request id.
+        .layer(TraceLayer)
+        // Inside the trace: a panic is logged like every other INTERNAL, and the connection lives on.
+        .layer(PanicLayer)
+        // Before any work is done for a call that has no time left.
+        .layer(DeadlineLayer::new(options.deadline))
+        // Who calls, and whether the key permits the method. Health and reflection are open.
+        .layer(KeyLayer::new(flows.clone()))
+        // Needs to know the project, so inside the key check. Puts the proof without which Begin does not run.
+        .layer(SignatureLayer::new(flows.clone(), MAX_MESSAGE_BYTES))
+        .service(routes.prepare());
+    Ok((stack, health))
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// The name that a service has in health checks.
+fn name_of<S: NamedService>(_: &S) -> &'static str {
+    S::NAME
+}
+
+/// What every handler does: finds out who calls, does the work, and turns an error into a status.
+async fn respond<Q, A, F>(request: Request<Q>, work: impl FnOnce(Caller, Q) -> F) -> Result<Response<A>, Status>
+where
+    F: Future<Output = Result<A>>,
+{
+    let caller = caller(&request)?;
+    work(caller, request.into_inner()).await.map(Response::new).map_err(|error| status::status(&error))
+}
+
+/// Who calls, as the key layer has found out.
+fn caller<Q>(request: &Request<Q>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| status::status(&Error::internal("a call came past the key layer")))
+}

@@ -1,0 +1,225 @@
+//! Begin: from a wish to a page to open; and the opening of that page, which binds the browser.
+
+use super::Flows;
+use crate::{
+    model::{
+        Caller, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow, Integration, IntegrationId,
+        KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result, SecretString, Settings, StringMap, Uuid,
+        check_scopes, digest, return_url_allowed, token, uuid_v7,
+    },
+    oauth::{Authorization, OAuthClient, Registration},
+    provider::Provider,
+    store::NewFlow,
+};
+
+const MAX_PARAM_BYTES: usize = 2048;
+
+/// Which account to connect, and how.
+#[derive(Debug, Clone)]
+pub struct BeginInput {
+    /// The integration.
+    pub integration_id: IntegrationId,
+    /// The connection, if the caller names it.
+    pub connection_id: Option<ConnectionId>,
+    /// Config, as given.
+    pub connection_config: StringMap,
+    /// Further parameters of the authorization URL.
+    pub authorization_params: StringMap,
+    /// The scopes to ask for, if not the integration's.
+    pub scopes: Vec<String>,
+    /// The user scopes to ask for, if not the integration's.
+    pub user_scopes: Vec<String>,
+    /// Metadata to store, if any.
+    pub metadata: Option<Metadata>,
+    /// Where the browser goes afterwards.
+    pub return_url: Option<String>,
+}
+
+/// A flow that has begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// The flow.
+    pub flow_id: Uuid,
+    /// The gateway's page.
+    pub connect_url: SecretString,
+    /// The provider's page.
+    pub authorization_url: SecretString,
+    /// The connection that it will make or renew.
+    pub connection_id: ConnectionId,
+    /// When it expires.
+    pub expire_time: OffsetDateTime,
+}
+
+/// What a browser's cookie holds: 32 random bytes as base64url.
+#[derive(Debug, Clone)]
+pub struct BrowserToken(SecretString);
+
+// === impl BrowserToken ===
+
+impl BrowserToken {
+    /// Takes a cookie's value, if it looks like one of ours.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let ours = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        ours.then(|| Self(value.into()))
+    }
+
+    /// What the cookie holds.
+    #[must_use]
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
+    pub(super) fn digest(&self) -> String {
+        digest(self.0.expose_secret())
+    }
+}
+
+// === impl Flows ===
+
+impl Flows {
+    /// Begins a flow. Whether the caller may was settled before: by the key and signature layers.
+    pub async fn begin(&self, caller: &Caller, input: BeginInput) -> Result<Begun> {
+        let project = caller.project_id();
+        let integration = self.integration_of(project, &input.integration_id).await?;
+        let provider = self.provider(&integration)?;
+        let settings = self.settings_of(project).await?;
+        check(caller, &input, &provider, &settings)?;
+
+        let config = provider.read_config(&input.connection_config)?;
+        let now = self.now();
+        let connection_id = match input.connection_id.clone() {
+            Some(id) => id,
+            None => ConnectionId::parse(&uuid_v7(self.random(), now)?.to_string())?,
+        };
+        let state = token(self.random())?;
+        let connect_token = token(self.random())?;
+        let mut flow = Flow {
+            id: uuid_v7(self.random(), now)?,
+            project_id: project.clone(),
+            integration_row_id: integration.row_id,
+            integration_id: integration.id.clone(),
+            connection_id,
+            provider_id: integration.provider_id.clone(),
+            redirect_uri: settings
+                .redirect_uri(&integration.id)
+                .unwrap_or_else(|| self.gateway_callback_url(project, &integration.id)),
+            code_verifier: provider.pkce().then(|| token(self.random())).transpose()?,
+            config,
+            scopes: scopes(&input, &integration, &provider),
+            metadata: input.metadata.clone(),
+            return_url: input.return_url.clone(),
+            completion: settings.completion,
+            browser_digest: None,
+            authorization_url: SecretString::default(),
+            parked_query: None,
+            create_time: now,
+            expire_time: now + FLOW_TTL,
+        };
+        flow.authorization_url = self.authorization_url(&flow, &input, &integration, &provider, &state)?;
+        self.store()
+            .insert_flow(&NewFlow {
+                flow: &flow,
+                state: &state,
+                connect_token: &connect_token,
+                browser_binding: settings.browser_binding,
+            })
+            .await?;
+        let connect_url = format!("{}/oauth/connect/flows/{}", self.public_url(), connect_token.expose_secret());
+        Ok(Begun {
+            flow_id: flow.id,
+            connect_url: connect_url.into(),
+            authorization_url: flow.authorization_url,
+            connection_id: flow.connection_id,
+            expire_time: flow.expire_time,
+        })
+    }
+
+    /// Opens a flow in a browser: binds the two, and gives the provider's page. The first browser wins.
+    pub async fn open(&self, connect_token: &str, browser: &BrowserToken) -> Result<SecretString> {
+        let flow = self.store().get_flow_by_connect_token(connect_token).await?;
+        let flow = flow.ok_or(Error::FlowNotFound)?;
+        if flow.expire_time <= self.now() {
+            return Err(Error::FlowExpired.in_flow(flow.reference()));
+        }
+        if !self.store().bind_browser(&flow, &browser.digest()).await? {
+            return Err(Error::BrowserMismatch);
+        }
+        Ok(flow.authorization_url)
+    }
+
+    /// A new token for a browser that has none.
+    pub fn new_browser(&self) -> Result<BrowserToken> {
+        token(self.random()).map(BrowserToken)
+    }
+
+    fn authorization_url(
+        &self,
+        flow: &Flow,
+        input: &BeginInput,
+        integration: &Integration,
+        provider: &Provider,
+        state: &SecretString,
+    ) -> Result<SecretString> {
+        let nonce = provider.nonce().then(|| token(self.random())).transpose()?;
+        let user_scopes =
+            if input.user_scopes.is_empty() { &integration.user_scopes } else { &input.user_scopes };
+        OAuthClient::authorization_url(
+            Registration { provider, integration, config: &flow.config },
+            &Authorization {
+                redirect_uri: &flow.redirect_uri,
+                state,
+                code_verifier: flow.code_verifier.as_ref(),
+                nonce: nonce.as_ref(),
+                scopes: &flow.scopes,
+                user_scopes,
+                params: &input.authorization_params,
+            },
+        )
+    }
+}
+
+fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Settings) -> Result<()> {
+    let mut bad = Vec::new();
+    if input.authorization_params.len() > MAX_AUTHORIZATION_PARAMS {
+        bad.push(FieldViolation::new("authorization_params", "are too many: expected at most 32"));
+    }
+    let unfit = |(name, value): (&String, &String)| {
+        name.is_empty() || name.len() > 64 || value.len() > MAX_PARAM_BYTES || value.chars().any(char::is_control)
+    };
+    if input.authorization_params.iter().any(unfit) {
+        bad.push(FieldViolation::new(
+            "authorization_params",
+            "are malformed: expected names of 1 to 64 bytes and values of at most 2,048 without control characters",
+        ));
+    }
+    for (field, scopes) in [("scopes", &input.scopes), ("user_scopes", &input.user_scopes)] {
+        if let Err(problem) = check_scopes(scopes) {
+            bad.push(FieldViolation::new(field, problem));
+        }
+    }
+    if !input.user_scopes.is_empty() && provider.user_scope_param().is_none() {
+        bad.push(FieldViolation::new("user_scopes", format!("are nothing that `{}` has", provider.id())));
+    }
+    if input.metadata.is_some() && caller.kind() == KeyKind::Publishable {
+        bad.push(FieldViolation::new("metadata", "cannot be set with a publishable key: set it from a backend"));
+    }
+    if !bad.is_empty() {
+        return Err(Error::FieldInvalid(bad));
+    }
+    provider.check_authorization_params(&input.authorization_params)?;
+    match &input.return_url {
+        Some(url) if !return_url_allowed(url, &settings.allowed_return_urls) => Err(Error::ReturnUrlNotAllowed),
+        None if settings.completion == crate::model::Completion::Confirm => Err(Error::field(
+            "return_url",
+            "is missing: the project confirms flows, and the browser brings the confirmation there",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The Begin's scopes, else the integration's, else the provider's.
+fn scopes(input: &BeginInput, integration: &Integration, provider: &Provider) -> Vec<String> {
+    let choices = [input.scopes.as_slice(), &integration.scopes, provider.default_scopes()];
+    choices.into_iter().find(|scopes| !scopes.is_empty()).unwrap_or_default().to_vec()
+}

@@ -1,0 +1,89 @@
+//! Reading, changing and deleting connections.
+
+use serde_json::{Map, Value};
+
+use super::Flows;
+use crate::model::{
+    Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
+};
+
+/// How often a change without an etag is tried while others change the same metadata.
+const TRIES: usize = 16;
+
+impl Flows {
+    /// Gets a connection without credentials.
+    pub async fn get_connection(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<Connection> {
+        let found = self.store().get_connection(project, integration, id).await?;
+        found.ok_or_else(|| Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
+    }
+
+    /// Lists connections without credentials.
+    pub async fn list_connections(
+        &self,
+        project: &ProjectId,
+        integration: Option<&IntegrationId>,
+        page: &PageRequest,
+    ) -> Result<Page<Connection>> {
+        self.store().list_connections(project, integration, page).await
+    }
+
+    /// Deletes a connection and its credentials.
+    pub async fn delete_connection(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<()> {
+        if self.store().delete_connection(project, integration, id).await? {
+            return Ok(());
+        }
+        Err(Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
+    }
+
+    /// Replaces the metadata. Gives its new version.
+    pub async fn set_metadata(
+        &self,
+        project: &ProjectId,
+        (integration, id): (&IntegrationId, &ConnectionId),
+        metadata: Metadata,
+        etag: &str,
+    ) -> Result<(Metadata, i64)> {
+        self.change_metadata(project, (integration, id), etag, |_| Ok(metadata.clone())).await
+    }
+
+    /// Changes the metadata by a JSON merge patch (RFC 7396). Gives it with its new version.
+    pub async fn update_metadata(
+        &self,
+        project: &ProjectId,
+        (integration, id): (&IntegrationId, &ConnectionId),
+        patch: Map<String, Value>,
+        etag: &str,
+    ) -> Result<(Metadata, i64)> {
+        self.change_metadata(project, (integration, id), etag, |old| old.merged(patch.clone())).await
+    }
+
+    async fn change_metadata(
+        &self,
+        project: &ProjectId,
+        (integration, id): (&IntegrationId, &ConnectionId),
+        etag: &str,
+        change: impl Fn(&Metadata) -> Result<Metadata>,
+    ) -> Result<(Metadata, i64)> {
+        for _ in 0..TRIES {
+            let connection = self.get_connection(project, integration, id).await?;
+            if !etag.is_empty() && etag != connection.etag() {
+                return Err(Error::EtagMismatch);
+            }
+            let metadata = change(&connection.metadata)?;
+            if let Some(version) = self.store().put_metadata(&connection, &metadata, self.now()).await? {
+                return Ok((metadata, version));
+            }
+        }
+        Err(Error::EtagMismatch)
+    }
+}

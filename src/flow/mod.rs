@@ -1,0 +1,130 @@
+//! What happens: flows begin and complete, tokens are handed out and refreshed, tenants manage what is theirs.
+//!
+//! The only room that uses `provider`, `oauth` and `store` together. Each function takes who calls and one input, and says
+//! what became of it; nothing here knows gRPC or HTTP.
+
+mod begin;
+mod complete;
+mod connection;
+mod integration;
+mod project;
+mod refresh;
+mod token;
+
+use std::sync::Arc;
+
+pub use begin::{BeginInput, Begun, BrowserToken};
+pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Outcome};
+pub use integration::NewIntegration;
+pub use project::{FirstKey, NewApiKey};
+use refresh::Coalescer;
+pub use token::{GetInput, Granted};
+
+use crate::{
+    model::{Clock, Error, IntegrationId, Integration, OffsetDateTime, ProjectId, Random, Result, Settings},
+    oauth::OAuthClient,
+    provider::{Catalog, SharedProvider},
+    store::Store,
+};
+
+/// Everything that happens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Flows {
+    inner: Arc<Inner>,
+}
+
+/// What [`Flows`] is built of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The way to providers.
+    pub oauth: OAuthClient,
+    /// What is known of them.
+    pub catalog: Catalog,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub random: Arc<dyn Random>,
+    /// The gateway's address as browsers see it, without a slash at the end.
+    pub public_url: String,
+    /// How long the right to refresh lasts: longer than a call to a provider may take.
+    pub lease: std::time::Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    refreshes: Coalescer,
+}
+
+impl Flows {
+    /// Builds everything.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default() }) }
+    }
+
+    /// The catalog.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.inner.parts.catalog
+    }
+
+    /// The store, for readiness and shutdown.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    /// The gateway's address as browsers see it.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.inner.parts.public_url
+    }
+
+    /// The gateway's own callback URL for an integration: what is pasted into the provider's console.
+    #[must_use]
+    pub fn gateway_callback_url(&self, project: &ProjectId, integration: &IntegrationId) -> String {
+        format!("{}/oauth/callback/{project}/{integration}", self.public_url())
+    }
+
+    /// Waits for refreshes under way, at shutdown.
+    pub async fn drain(&self) {
+        self.inner.refreshes.drain().await;
+    }
+
+    /// Deletes flows that have expired. Tells how many.
+    pub async fn purge(&self) -> Result<u64> {
+        // A day's grace: a late callback learns that its flow has expired, not that there never was one.
+        self.store().purge_flows(self.now() - crate::model::Duration::days(1)).await
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        self.inner.parts.clock.now()
+    }
+
+    fn random(&self) -> &dyn Random {
+        &*self.inner.parts.random
+    }
+
+    fn oauth(&self) -> &OAuthClient {
+        &self.inner.parts.oauth
+    }
+
+    fn provider(&self, integration: &Integration) -> Result<SharedProvider> {
+        self.catalog().get(&integration.provider_id).cloned()
+    }
+
+    async fn settings_of(&self, project: &ProjectId) -> Result<Settings> {
+        let settings = self.store().get_settings(project).await?;
+        settings.ok_or_else(|| Error::internal(format!("project {project} of an API key is gone")))
+    }
+
+    async fn integration_of(&self, project: &ProjectId, id: &IntegrationId) -> Result<Integration> {
+        let integration = self.store().get_integration(project, id).await?;
+        integration.ok_or_else(|| Error::IntegrationNotFound(id.clone()))
+    }
+}

@@ -1,0 +1,279 @@
+//! Refreshing: once per expiry, across all callers of this process and all replicas.
+//!
+//! Callers of one connection share one task, which the server owns: it finishes though they go away. The task takes a lease
+//! on the row by a conditional update that counts up the epoch, calls the provider without holding anything of the
+//! database, and commits under that epoch. Who finds the lease taken waits for the row to change.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration as StdDuration,
+};
+
+use futures::{FutureExt as _, future::Shared};
+use tokio::{sync::oneshot, time::sleep};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Flows,
+    token::{reauthorize, token_set},
+};
+use crate::{
+    model::{Connection, ConnectionState, Credentials, Error, Integration, OffsetDateTime, Result, StringMap, TokenSet, Uuid},
+    oauth::{Failure, Grant, Registration},
+    provider::Provider,
+    store::RefreshedTokens,
+};
+
+/// How often a waiter looks whether another replica has finished.
+const POLL: StdDuration = StdDuration::from_millis(100);
+/// How often a commit is tried while the answer is in memory.
+const COMMIT_TRIES: u32 = 5;
+
+type Outcome = std::result::Result<(), Arc<Error>>;
+type Flight = Shared<futures::future::BoxFuture<'static, Outcome>>;
+
+/// The refreshes of this process, by row.
+#[derive(Debug, Default)]
+pub(super) struct Coalescer {
+    flights: Arc<Mutex<HashMap<Uuid, Flight>>>,
+    tasks: TaskTracker,
+}
+
+/// What one look at a row led to.
+enum Step {
+    Done,
+    Wait,
+}
+
+// === impl Coalescer ===
+
+impl Coalescer {
+    /// Joins the flight for this row, or starts it.
+    async fn join<F>(&self, row: Uuid, flight: impl FnOnce() -> F) -> Outcome
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let joined = {
+            let mut flights = lock(&self.flights);
+            if let Some(flight) = flights.get(&row) {
+                flight.clone()
+            } else {
+                let started = self.start(row, flight());
+                flights.insert(row, started.clone());
+                started
+            }
+        };
+        joined.await
+    }
+
+    fn start(&self, row: Uuid, work: impl Future<Output = Result<()>> + Send + 'static) -> Flight {
+        let (sender, receiver) = oneshot::channel();
+        let flights = self.flights.clone();
+        self.tasks.spawn(async move {
+            let outcome = work.await.map_err(Arc::new);
+            // First out of the map, then the news: who comes later looks at the row anew.
+            lock(&flights).remove(&row);
+            drop(sender.send(outcome));
+        });
+        let flights = self.flights.clone();
+        let landed = receiver.map(move |news| {
+            news.unwrap_or_else(|_| {
+                lock(&flights).remove(&row);
+                Err(Arc::new(Error::internal("a refresh ended without an outcome")))
+            })
+        });
+        landed.boxed().shared()
+    }
+
+    /// Waits for the flights under way.
+    pub(super) async fn drain(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Flows ===
+
+impl Flows {
+    /// Sees to it that the row has newer tokens than those that the caller saw.
+    pub(super) async fn refreshed(&self, seen: &Connection) -> Result<()> {
+        let (flows, connection) = (self.clone(), seen.clone());
+        let flight = move || async move { flows.fly(&connection).await };
+        let outcome = self.inner.refreshes.join(seen.row_id, flight).await;
+        outcome.map_err(|error| again(&error))
+    }
+
+    /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
+    async fn fly(&self, seen: &Connection) -> Result<()> {
+        loop {
+            let found = self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
+            let Some((connection, credentials)) = found.filter(|(found, _)| found.row_id == seen.row_id) else {
+                return Err(not_found(seen));
+            };
+            if connection.state == ConnectionState::NeedsReauthorization {
+                return Err(reauthorize(&connection, "the provider refused to renew it"));
+            }
+            if connection.refresh_time != seen.refresh_time {
+                return Ok(());
+            }
+            match self.step(&connection, &credentials).await? {
+                Step::Done => return Ok(()),
+                Step::Wait => sleep(POLL).await,
+            }
+        }
+    }
+
+    async fn step(&self, connection: &Connection, credentials: &Credentials) -> Result<Step> {
+        let now = self.now();
+        if credentials.lease_until.is_some_and(|until| until > now) {
+            return Ok(Step::Wait);
+        }
+        let until = now + self.inner.parts.lease;
+        let Some(epoch) = self.store().take_lease(connection, credentials.epoch, now, until).await? else {
+            return Ok(Step::Wait);
+        };
+        let done = self.refresh(connection, credentials, epoch).await;
+        if done.is_err() {
+            // Best effort: a lease that cannot be given back runs out by itself.
+            drop(self.store().release_lease(connection, epoch).await);
+        }
+        done.map(|()| Step::Done)
+    }
+
+    /// Calls the provider under a lease, and commits.
+    async fn refresh(&self, connection: &Connection, credentials: &Credentials, epoch: i64) -> Result<()> {
+        let project = &connection.project_id;
+        let integration = self.store().get_integration_row(project, connection.integration_row_id).await?;
+        let integration = integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
+        let provider = self.provider(&integration)?;
+        let Some(refresh_token) = &credentials.tokens.refresh_token else {
+            return Err(reauthorize(connection, "there is no refresh token"));
+        };
+        let registration = Registration { provider: &provider, integration: &integration, config: &connection.config };
+        let asked = self.now();
+        match self.oauth().refresh(registration, refresh_token).await {
+            Ok(grant) => self.commit(connection, credentials, epoch, &provider, &grant, asked).await,
+            Err(failure) => self.refresh_failed(connection, epoch, &integration, failure).await,
+        }
+    }
+
+    async fn commit(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        epoch: i64,
+        provider: &Provider,
+        grant: &Grant,
+        asked: OffsetDateTime,
+    ) -> Result<()> {
+        let tokens = token_set(provider, grant, Some(&credentials.tokens), asked);
+        let mut config = connection.config.clone();
+        // A value that does not fit is left out: the tokens are good, and losing them would be worse.
+        if let Err(error) = provider.capture_from_response(grant.members(), &mut config) {
+            tracing::warn!(provider = %provider.id(), %error, "a refreshed token came with config that is not kept");
+        }
+        let config = (config != connection.config).then_some(&config);
+        self.write(connection, epoch, &tokens, config, grant.scopes.as_deref()).await
+    }
+
+    /// Writes the answer, trying again while it is in memory: a rotated refresh token exists nowhere else.
+    async fn write(
+        &self,
+        connection: &Connection,
+        epoch: i64,
+        tokens: &TokenSet,
+        config: Option<&StringMap>,
+        granted_scopes: Option<&[String]>,
+    ) -> Result<()> {
+        let refreshed = RefreshedTokens { tokens, config, granted_scopes };
+        let mut tries = 1;
+        loop {
+            match self.store().put_refreshed(connection, epoch, &refreshed, self.now()).await {
+                Ok(true) => return Ok(()),
+                // Deleted or connected anew while the provider was asked: what came is no longer wanted.
+                Ok(false) => {
+                    tracing::info!(connection = %connection.row_id, "a refresh came too late for its row");
+                    return Ok(());
+                }
+                Err(Error::StoreUnavailable(_)) if tries < COMMIT_TRIES => {
+                    sleep(POLL * 2_u32.pow(tries)).await;
+                    tries += 1;
+                }
+                Err(error) => {
+                    tracing::error!(connection = %connection.row_id, "a refreshed token could not be stored");
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    async fn refresh_failed(
+        &self,
+        connection: &Connection,
+        epoch: i64,
+        integration: &Integration,
+        failure: Failure,
+    ) -> Result<()> {
+        let provider = integration.provider_id.clone();
+        match failure {
+            Failure::Unavailable { problem, retry_after } => {
+                Err(Error::ProviderUnavailable { provider, problem, retry_after })
+            }
+            Failure::Invalid { problem } => Err(Error::ProviderResponseInvalid { provider, problem }),
+            Failure::Refused { code, description } if code != "invalid_grant" => {
+                Err(Error::ClientRejected { provider, code, description })
+            }
+            // Final only for the token that was tried: under the lease nobody else can have changed it, and a new grant
+            // has another epoch, so that this statement then finds nothing.
+            Failure::Refused { .. } => {
+                if self.store().put_needs_reauthorization(connection, epoch, self.now()).await? {
+                    return Err(reauthorize(connection, "the provider refused to renew it"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn not_found(connection: &Connection) -> Error {
+    Error::ConnectionNotFound {
+        integration: connection.integration_id.clone(),
+        connection: connection.id.clone(),
+    }
+}
+
+/// The shared outcome for one of those who share it.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::ProviderUnavailable { provider, problem, retry_after } => Error::ProviderUnavailable {
+            provider: provider.clone(),
+            problem: problem.clone(),
+            retry_after: *retry_after,
+        },
+        Error::ProviderResponseInvalid { provider, problem } => {
+            Error::ProviderResponseInvalid { provider: provider.clone(), problem: problem.clone() }
+        }
+        Error::ClientRejected { provider, code, description } => Error::ClientRejected {
+            provider: provider.clone(),
+            code: code.clone(),
+            description: description.clone(),
+        },
+        Error::NeedsReauthorization { integration, connection, reason } => Error::NeedsReauthorization {
+            integration: integration.clone(),
+            connection: connection.clone(),
+            reason: reason.clone(),
+        },
+        Error::ConnectionNotFound { integration, connection } => {
+            Error::ConnectionNotFound { integration: integration.clone(), connection: connection.clone() }
+        }
+        Error::IntegrationNotFound(id) => Error::IntegrationNotFound(id.clone()),
+        Error::ProviderNotFound(id) => Error::ProviderNotFound(id.clone()),
+        Error::StoreUnavailable(source) => Error::StoreUnavailable(source.to_string().into()),
+        other => Error::internal(other.to_string()),
+    }
+}

@@ -1,0 +1,119 @@
+//! Handing out tokens that work now.
+
+use super::Flows;
+use crate::{
+    model::{
+        Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, IntegrationId,
+        MAX_MIN_TTL, OffsetDateTime, ProjectId, Result, TokenSet,
+    },
+    oauth::Grant,
+    provider::Provider,
+};
+
+/// How long a token counts that can be renewed, when neither the provider nor its entry says how long it lives.
+const UNKNOWN_LIFETIME: Duration = Duration::hours(1);
+
+/// Which connection, and how fresh its token must be.
+#[derive(Debug, Clone)]
+pub struct GetInput {
+    /// The integration.
+    pub integration_id: IntegrationId,
+    /// The connection.
+    pub connection_id: ConnectionId,
+    /// How long the token must still be valid.
+    pub min_ttl: Option<Duration>,
+    /// Refresh even a valid one.
+    pub force_refresh: bool,
+}
+
+/// A connection, with tokens that are valid now.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// The connection.
+    pub connection: Connection,
+    /// Its tokens.
+    pub tokens: TokenSet,
+}
+
+impl Flows {
+    /// Gets a connection with a token that is valid now, refreshing it first if it must.
+    pub async fn get_token(&self, project: &ProjectId, input: &GetInput) -> Result<Granted> {
+        let min_ttl = input.min_ttl.unwrap_or(DEFAULT_MIN_TTL);
+        if min_ttl.is_negative() || min_ttl > MAX_MIN_TTL {
+            return Err(Error::field("min_ttl", "is out of range: expected 0 seconds to 1 hour"));
+        }
+        let (connection, credentials) = self.credentials_of(project, input).await?;
+        if connection.state == ConnectionState::NeedsReauthorization {
+            return Err(reauthorize(&connection, "the provider refused to renew it"));
+        }
+        let tokens = &credentials.tokens;
+        let enough = tokens.valid_for(min_ttl, connection.refresh_time, self.now());
+        if enough && !input.force_refresh {
+            return Ok(Granted { connection, tokens: credentials.tokens });
+        }
+        if tokens.refresh_token.is_none() {
+            return self.without_refresh(connection, credentials, input.force_refresh);
+        }
+        match self.refreshed(&connection).await {
+            Ok(()) => {}
+            // The provider is away, but the old token still works: better than nothing, unless it was refused already.
+            Err(Error::ProviderUnavailable { .. }) if tokens.valid(self.now()) && !input.force_refresh => {
+                return Ok(Granted { connection, tokens: credentials.tokens });
+            }
+            Err(error) => return Err(error),
+        }
+        let (connection, credentials) = self.credentials_of(project, input).await?;
+        Ok(Granted { connection, tokens: credentials.tokens })
+    }
+
+    async fn credentials_of(&self, project: &ProjectId, input: &GetInput) -> Result<(Connection, Credentials)> {
+        let (integration, id) = (&input.integration_id, &input.connection_id);
+        let found = self.store().get_credentials(project, integration, id).await?;
+        found.ok_or_else(|| Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
+    }
+
+    fn without_refresh(&self, connection: Connection, credentials: Credentials, forced: bool) -> Result<Granted> {
+        if forced || !credentials.tokens.valid(self.now()) {
+            return Err(reauthorize(&connection, "its token is of no more use, and there is no refresh token"));
+        }
+        Ok(Granted { connection, tokens: credentials.tokens })
+    }
+}
+
+/// The grant of this connection is gone.
+pub(super) fn reauthorize(connection: &Connection, reason: &str) -> Error {
+    Error::NeedsReauthorization {
+        integration: connection.integration_id.clone(),
+        connection: connection.id.clone(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// The tokens of a grant, with their times.
+///
+/// Lifetimes count from when the request was sent, so that the answer's way does not make a token look younger. Absent
+/// `refresh_token` means that the old one stays (RFC 6749, section 6); absent `expires_in` never means for ever when there
+/// is a way to renew.
+pub(super) fn token_set(
+    provider: &Provider,
+    grant: &Grant,
+    old: Option<&TokenSet>,
+    asked: OffsetDateTime,
+) -> TokenSet {
+    let kept = |old: &TokenSet| (old.refresh_token.clone(), old.refresh_token_expire_time);
+    let refresh_expiry = grant.refresh_token_expires_in.map(|lifetime| asked + lifetime);
+    let (refresh_token, refresh_token_expire_time) = match &grant.refresh_token {
+        Some(token) => (Some(token.clone()), refresh_expiry),
+        None => old.map(kept).unwrap_or_default(),
+    };
+    let default = provider.default_expires_in().map(|seconds| Duration::seconds(seconds.into()));
+    let fallback = refresh_token.as_ref().map(|_| UNKNOWN_LIFETIME);
+    let lifetime = grant.expires_in.or(default.filter(|_| refresh_token.is_some())).or(fallback);
+    TokenSet {
+        access_token: grant.access_token.clone(),
+        token_type: grant.token_type.clone(),
+        expire_time: lifetime.map(|lifetime| asked + lifetime),
+        refresh_token,
+        refresh_token_expire_time,
+    }
+}

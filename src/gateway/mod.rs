@@ -1,0 +1,50 @@
+//! The HTTP edge: turns browser requests into calls of the services, in process. Thin: no rule lives here.
+//!
+//! `connect` opens flows in browsers, `callback` takes what providers send back, `page` is what people see.
+
+mod callback;
+mod connect;
+mod cookie;
+mod headers;
+mod page;
+mod query;
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, Uri},
+    middleware,
+    response::IntoResponse as _,
+    routing::get,
+};
+
+use crate::{api::Door, flow::Flows};
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+struct Gateway {
+    door: Door,
+    flows: Flows,
+    cookie: cookie::BrowserCookie,
+}
+
+/// The gateway's routes.
+pub fn router(door: Door, flows: Flows) -> Router {
+    let secure = flows.public_url().starts_with("https://");
+    let gateway = Gateway { door, flows, cookie: cookie::BrowserCookie::new(secure) };
+    Router::new()
+        .route("/oauth/connect/{integration_id}", get(connect::begin))
+        .route("/oauth/connect/flows/{token}", get(connect::open))
+        .route("/oauth/callback", get(callback::bare).post(callback::bare_form))
+        .route("/oauth/callback/{project_id}/{integration_id}", get(callback::routed).post(callback::routed_form))
+        .route("/oauth/icon.svg", get(page::icon))
+        .route("/healthz", get(async || "ok\n"))
+        .fallback(async |method: Method, uri: Uri| {
+            tracing::debug!(%method, path = uri.path(), "no such page");
+            page::problem(StatusCode::NOT_FOUND, "There is no such page", "Check the address.").into_response()
+        })
+        // A HEAD would do what a GET does: spend a flow for somebody who only looks.
+        .layer(middleware::from_fn(headers::refuse_head))
+        // Outermost: every answer has the headers, whatever made it.
+        .layer(middleware::from_fn_with_state(secure, headers::secure))
+        .with_state(gateway)
+}

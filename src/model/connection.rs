@@ -1,0 +1,139 @@
+//! Connections: end users' grants.
+
+use secrecy::SecretString;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{ConnectionId, IntegrationId, Metadata, ProjectId, ProviderId, StringMap};
+
+/// How long an access token must still be valid if the caller does not say.
+pub const DEFAULT_MIN_TTL: Duration = Duration::seconds(60);
+/// The longest validity that a caller may ask for.
+pub const MAX_MIN_TTL: Duration = Duration::hours(1);
+
+/// Whether a connection's credentials are usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// They work, as far as we know.
+    Active,
+    /// The grant is gone.
+    NeedsReauthorization,
+}
+
+/// One end user's grant through one integration, without credentials.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// The row.
+    pub row_id: Uuid,
+    /// The project that it belongs to.
+    pub project_id: ProjectId,
+    /// The row of its integration.
+    pub integration_row_id: Uuid,
+    /// Its integration.
+    pub integration_id: IntegrationId,
+    /// Its id in the integration.
+    pub id: ConnectionId,
+    /// The provider.
+    pub provider_id: ProviderId,
+    /// Whether its credentials are usable.
+    pub state: ConnectionState,
+    /// Config, given and captured.
+    pub config: StringMap,
+    /// The caller's own object.
+    pub metadata: Metadata,
+    /// The version of the metadata.
+    pub metadata_version: i64,
+    /// The scopes granted, or asked for if the provider did not say.
+    pub granted_scopes: Vec<String>,
+    /// When it was first made.
+    pub create_time: OffsetDateTime,
+    /// When config, metadata, state or grant last changed.
+    pub update_time: OffsetDateTime,
+    /// When its credentials were last obtained.
+    pub refresh_time: OffsetDateTime,
+}
+
+/// A connection's credentials as stored, and where its refreshes stand.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The tokens.
+    pub tokens: TokenSet,
+    /// Counts grants, leases and refreshes. Whoever writes tokens names the epoch that they belong to.
+    pub epoch: i64,
+    /// Until when somebody has the right to refresh.
+    pub lease_until: Option<OffsetDateTime>,
+}
+
+/// Tokens as a provider issued them.
+#[derive(Debug, Clone)]
+pub struct TokenSet {
+    /// The access token (RFC 6749, section 1.4).
+    pub access_token: SecretString,
+    /// How to use it (RFC 6749, section 7.1).
+    pub token_type: String,
+    /// When it expires.
+    pub expire_time: Option<OffsetDateTime>,
+    /// The refresh token (RFC 6749, section 1.5).
+    pub refresh_token: Option<SecretString>,
+    /// When the refresh token expires, if the provider said so.
+    pub refresh_token_expire_time: Option<OffsetDateTime>,
+}
+
+impl Connection {
+    /// The version of the metadata, as callers see it.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        etag(self.metadata_version)
+    }
+}
+
+/// A version of metadata, as callers see it.
+#[must_use]
+pub fn etag(version: i64) -> String {
+    format!("m{version}")
+}
+
+impl TokenSet {
+    /// Whether the access token may be handed out to somebody who needs it for `min_ttl`.
+    ///
+    /// A token of a provider that issues shorter ones than that counts while a tenth of its life, as far as `refreshed`
+    /// tells it, is left; otherwise every Get would refresh.
+    #[must_use]
+    pub fn valid_for(&self, min_ttl: Duration, refreshed: OffsetDateTime, now: OffsetDateTime) -> bool {
+        let Some(expire_time) = self.expire_time else { return true };
+        let life = expire_time - refreshed;
+        let needed = if life <= min_ttl { life / 10 } else { min_ttl };
+        expire_time - now > needed
+    }
+
+    /// Whether the access token has any time left.
+    #[must_use]
+    pub fn valid(&self, now: OffsetDateTime) -> bool {
+        self.expire_time.is_none_or(|expire_time| expire_time > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lived_tokens_are_not_refreshed_by_every_get() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let tokens = |life: i64| TokenSet {
+            access_token: "a".into(),
+            token_type: "Bearer".to_owned(),
+            expire_time: Some(start + Duration::seconds(life)),
+            refresh_token: None,
+            refresh_token_expire_time: None,
+        };
+        let at = |seconds: i64| start + Duration::seconds(seconds);
+        let valid = |life, now| tokens(life).valid_for(DEFAULT_MIN_TTL, start, at(now));
+        assert!(valid(3600, 3539));
+        assert!(!valid(3600, 3540));
+        assert!(valid(30, 0));
+        assert!(valid(30, 26));
+        assert!(!valid(30, 27));
+        assert!(!valid(30, 30));
+    }
+}

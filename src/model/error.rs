@@ -1,0 +1,243 @@
+//! The one error of the domain. `api::status` is the only place that turns it into a gRPC status.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use super::{ConnectionId, IntegrationId, Permission, ProjectId, ProviderId, Uuid};
+
+/// A result whose error is the domain's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something did not happen. Each variant is the twin of a value of `tokenwell.error.v1.ErrorReason`, which documents
+/// it for callers. Messages are lower-case, say what to do, and never hold a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Request fields are missing, malformed or too large.
+    #[error("{}", violations(.0))]
+    FieldInvalid(Vec<FieldViolation>),
+    /// Connection config does not fit the provider's declaration.
+    #[error("connection config does not fit `{provider}`: {}", violations(fields))]
+    ConnectionConfigInvalid {
+        /// Whose declaration.
+        provider: ProviderId,
+        /// What is wrong, by `connection_config.<key>`.
+        fields: Vec<FieldViolation>,
+    },
+    /// An authorization parameter is Tokenwell's own.
+    #[error("authorization parameter `{0}` is set by tokenwell itself; leave it out")]
+    AuthorizationParamReserved(String),
+    /// The return URL is not allowed.
+    #[error("the return URL is not under one of the project's allowed_return_urls; add it to the settings")]
+    ReturnUrlNotAllowed,
+    /// A page token of something else.
+    #[error("the page token is not one of this method with these filters; begin with an empty one")]
+    PageTokenInvalid,
+
+    /// No API key.
+    #[error("the call has no API key; send `authorization: Bearer tw_sk_...`")]
+    ApiKeyMissing,
+    /// An unknown, revoked or expired API key.
+    #[error("the API key is unknown, revoked or expired")]
+    ApiKeyInvalid,
+    /// The API key may not do this.
+    #[error("the API key lacks the permission `{0}`")]
+    PermissionMissing(Permission),
+    /// No signature where one is required.
+    #[error("the project requires a signature; sign the request in the app's backend")]
+    SignatureMissing,
+    /// A signature that does not hold.
+    #[error("the signature does not match the request, has expired, or is of a refused scheme")]
+    SignatureInvalid,
+
+    /// No such connection.
+    #[error("there is no connection `{connection}` in integration `{integration}`")]
+    ConnectionNotFound {
+        /// The integration asked for.
+        integration: IntegrationId,
+        /// The connection asked for.
+        connection: ConnectionId,
+    },
+    /// No such integration.
+    #[error("there is no integration `{0}`; create it first")]
+    IntegrationNotFound(IntegrationId),
+    /// No such provider.
+    #[error("the catalog has no provider `{0}`")]
+    ProviderNotFound(ProviderId),
+    /// No such API key.
+    #[error("there is no API key `{0}`")]
+    ApiKeyNotFound(Uuid),
+    /// No flow waits for this.
+    #[error("no flow waits for this: it is unknown, was used already, or belongs elsewhere; begin a new one")]
+    FlowNotFound,
+    /// The integration is there already.
+    #[error("there is an integration `{0}` already")]
+    IntegrationAlreadyExists(IntegrationId),
+    /// The project is there already.
+    #[error("there is a project `{0}` already")]
+    ProjectAlreadyExists(ProjectId),
+
+    /// The flow is too old.
+    #[error("the flow has expired; begin a new one")]
+    FlowExpired,
+    /// Another browser.
+    #[error("the callback came from another browser than the one that opened the flow")]
+    BrowserMismatch,
+    /// Not an OAuth callback.
+    #[error("the callback is not valid: {0}")]
+    CallbackInvalid(String),
+    /// The user or the provider said no.
+    #[error("the authorization was refused: {}", described(code, description.as_deref()))]
+    AuthorizationDenied {
+        /// RFC 6749, section 4.1.2.1.
+        code: String,
+        /// The provider's words, cleaned and capped.
+        description: Option<String>,
+    },
+    /// Somebody else wrote in between.
+    #[error("the etag is not the current one; read again and retry")]
+    EtagMismatch,
+    /// Settings that contradict each other.
+    #[error("{}", violations(.0))]
+    SettingsConflict(Vec<FieldViolation>),
+    /// The integration has connections.
+    #[error("integration `{0}` still has connections; delete them first")]
+    IntegrationInUse(IntegrationId),
+
+    /// The provider is not there for the moment.
+    #[error("`{provider}` is not available: {problem}; try again")]
+    ProviderUnavailable {
+        /// Which provider.
+        provider: ProviderId,
+        /// What happened, without anything that the provider said.
+        problem: String,
+        /// When to try again, if the provider said so.
+        retry_after: Option<Duration>,
+    },
+    /// The provider's answer is not one.
+    #[error("`{provider}` gave an answer that is not a token response: {problem}")]
+    ProviderResponseInvalid {
+        /// Which provider.
+        provider: ProviderId,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The provider refused the code.
+    #[error("`{provider}` refused the authorization code: {}; begin a new flow", described(code, description.as_deref()))]
+    ProviderRejectedCode {
+        /// Which provider.
+        provider: ProviderId,
+        /// RFC 6749, section 5.2.
+        code: String,
+        /// The provider's words, cleaned and capped.
+        description: Option<String>,
+    },
+    /// The provider refused the client.
+    #[error("`{provider}` refused the client of the integration: {}; correct its client id and secret", described(code, description.as_deref()))]
+    ClientRejected {
+        /// Which provider.
+        provider: ProviderId,
+        /// RFC 6749, section 5.2.
+        code: String,
+        /// The provider's words, cleaned and capped.
+        description: Option<String>,
+    },
+    /// The grant is gone.
+    #[error("the grant is gone ({reason}); let the end user connect `{connection}` again")]
+    NeedsReauthorization {
+        /// The integration.
+        integration: IntegrationId,
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: String,
+    },
+
+    /// A fault of ours. The message says nothing outside; the source is logged once.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+    /// The database is not there for the moment.
+    #[error("the database is not available; try again")]
+    StoreUnavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Too slow.
+    #[error("the call took longer than its deadline")]
+    DeadlineExceeded,
+
+    /// Something went wrong after its flow was known, so that the browser can be sent back.
+    #[error("{source}")]
+    InFlow {
+        /// The flow.
+        flow: Box<FlowRef>,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+}
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    /// The field's path, as in the proto: `connection_config.subdomain`.
+    pub field: String,
+    /// What is wrong with it and what is expected, never its value if that may be a secret.
+    pub description: String,
+}
+
+/// Which flow went wrong, for the caller and for the browser's way back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowRef {
+    /// The flow.
+    pub flow_id: Uuid,
+    /// Its integration.
+    pub integration_id: IntegrationId,
+    /// Its connection.
+    pub connection_id: ConnectionId,
+    /// Where its Begin asked the browser to go.
+    pub return_url: Option<String>,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// One field that is wrong.
+    pub fn field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::FieldInvalid(vec![FieldViolation::new(field, description)])
+    }
+
+    /// A fault of ours.
+    pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The same error, tied to its flow.
+    #[must_use]
+    pub fn in_flow(self, flow: FlowRef) -> Self {
+        match self {
+            Self::InFlow { .. } => self,
+            source => Self::InFlow { flow: Box::new(flow), source: Box::new(source) },
+        }
+    }
+}
+
+// === impl FieldViolation ===
+
+impl FieldViolation {
+    /// One field that is wrong.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+impl fmt::Display for FieldViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.field, self.description)
+    }
+}
+
+fn violations(violations: &[FieldViolation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn described(code: &str, description: Option<&str>) -> String {
+    match description {
+        Some(description) => format!("{code} ({description})"),
+        None => code.to_owned(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Flows: one run of Begin, provider, callback and Complete.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Completion, ConnectionId, FlowRef, IntegrationId, Metadata, ProjectId, ProviderId};
+
+/// How long a flow waits for its callback.
+pub const FLOW_TTL: Duration = Duration::minutes(10);
+/// How long a parked code waits for its confirmation.
+pub const PARKED_TTL: Duration = Duration::seconds(60);
+/// The most authorization parameters that a Begin may add.
+pub const MAX_AUTHORIZATION_PARAMS: usize = 32;
+
+/// Strings by name, sorted: connection config and parameters.
+pub type StringMap = BTreeMap<String, String>;
+
+/// A flow under way, with everything that its end needs: later changes of settings or integrations do not break it.
+#[derive(Debug, Clone)]
+pub struct Flow {
+    /// The flow's id.
+    pub id: Uuid,
+    /// The project.
+    pub project_id: ProjectId,
+    /// The row of the integration.
+    pub integration_row_id: Uuid,
+    /// The integration.
+    pub integration_id: IntegrationId,
+    /// The connection that it will make or renew.
+    pub connection_id: ConnectionId,
+    /// The provider.
+    pub provider_id: ProviderId,
+    /// The `redirect_uri` that was sent with the authorization, to be sent again with the code.
+    pub redirect_uri: String,
+    /// The PKCE verifier (RFC 7636), if the provider's entry has PKCE.
+    pub code_verifier: Option<SecretString>,
+    /// Config given at Begin, completed by defaults.
+    pub config: StringMap,
+    /// The scopes asked for.
+    pub scopes: Vec<String>,
+    /// Metadata to store, if Begin gave some.
+    pub metadata: Option<Metadata>,
+    /// Where the browser goes.
+    pub return_url: Option<String>,
+    /// Who completes.
+    pub completion: Completion,
+    /// The digest of the cookie of the browser that opened the flow, if one did and the binding is on.
+    pub browser_digest: Option<String>,
+    /// The provider's page, sealed like a secret since it holds the state.
+    pub authorization_url: SecretString,
+    /// The callback's query, parked until somebody confirms.
+    pub parked_query: Option<SecretString>,
+    /// When the flow began.
+    pub create_time: OffsetDateTime,
+    /// When it expires.
+    pub expire_time: OffsetDateTime,
+}
+
+impl Flow {
+    /// What a caller learns of the flow when it fails.
+    #[must_use]
+    pub fn reference(&self) -> FlowRef {
+        FlowRef {
+            flow_id: self.id,
+            integration_id: self.integration_id.clone(),
+            connection_id: self.connection_id.clone(),
+            return_url: self.return_url.clone(),
+        }
+    }
+}

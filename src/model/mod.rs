@@ -1,0 +1,36 @@
+//! What things are: identifiers, settings, connections, flows, signatures, and the one domain error.
+//!
+//! No I/O and no framework. Time and randomness come in through [`Clock`] and [`Random`].
+
+mod clock;
+mod connection;
+mod error;
+mod flow;
+mod id;
+mod integration;
+mod key;
+mod metadata;
+mod page;
+mod project;
+mod random;
+mod return_url;
+mod signature;
+
+pub use clock::{Clock, SystemClock};
+pub use connection::{
+    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, TokenSet, etag,
+};
+pub use error::{Error, FieldViolation, FlowRef, Result};
+pub use flow::{FLOW_TTL, Flow, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap};
+pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
+pub use integration::{Integration, IntegrationUpdate, check_scopes};
+pub use key::{ApiKey, Caller, KeyKind, Permission, digest};
+pub use metadata::{MAX_METADATA_BYTES, Metadata};
+pub use page::{Page, PageRequest, PageToken};
+pub use project::{Completion, HmacKey, Project, Settings};
+pub use random::{OsRandom, Random, token, uuid_v7};
+pub use return_url::{is_loopback, origin_of, parse_allowed, return_url_allowed};
+pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
+pub use signature::{MAX_SIGNATURE_LIFETIME, Signature, Signed};
+pub use time::{Duration, OffsetDateTime};
+pub use uuid::Uuid;

@@ -1,0 +1,110 @@
+//! The way out of the house: one HTTP client for every call to a provider, with all its limits.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+use oauth2::http::{HeaderMap, StatusCode};
+use reqwest::{Certificate, dns::Resolve, redirect::Policy};
+
+use super::Failure;
+use crate::model::{Error, Result};
+
+/// How long a call to a provider may take in all. Leases outlast it.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The largest answer of a token endpoint, after decompression.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What differs between deployments and tests.
+#[derive(Clone)]
+pub struct HttpOptions {
+    /// How long a call may take in all.
+    pub timeout: Duration,
+    /// Further certificate authorities, PEM, for providers behind a private one.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// How host names become addresses, if not by the system.
+    pub resolver: Option<Arc<dyn Resolve>>,
+}
+
+/// The only HTTP client that leaves the house.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+}
+
+/// An answer, read whole. It may hold tokens, so it has no `Debug`.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: zeroize::Zeroizing<Vec<u8>>,
+}
+
+// === impl HttpOptions ===
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { timeout: REQUEST_TIMEOUT, extra_roots: Vec::new(), resolver: None }
+    }
+}
+
+impl std::fmt::Debug for HttpOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpOptions").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+// === impl HttpClient ===
+
+impl HttpClient {
+    /// Builds the client: no redirects (a token request must reach the pinned host or nobody), no proxy of the
+    /// environment, no `Referer`, bounded times.
+    #[expect(clippy::disallowed_methods, reason = "the one home of the outgoing client")]
+    pub fn new(options: &HttpOptions) -> Result<Self> {
+        // Another part of the process may have chosen the same provider already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let roots = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem));
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(options.timeout)
+            .user_agent(concat!("tokenwell/", env!("CARGO_PKG_VERSION")))
+            .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>().map_err(Error::internal)?);
+        if let Some(resolver) = &options.resolver {
+            builder = builder.dns_resolver(resolver.clone());
+        }
+        Ok(Self { client: builder.build().map_err(Error::internal)? })
+    }
+
+    /// Sends a request and reads the whole answer, up to the limit.
+    pub(super) async fn send(&self, request: oauth2::HttpRequest) -> Result<Answer, Failure> {
+        let request = request.try_into().map_err(|_| Failure::Invalid {
+            problem: "no request could be made of it".to_owned(),
+        })?;
+        let mut response = self.client.execute(request).await.map_err(|error| unavailable(&error))?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        let mut body = zeroize::Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(Failure::Invalid { problem: format!("it has more than {MAX_BODY_BYTES} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+}
+
+/// What went wrong on the way, in words of ours: the error's own would name the address, which may hold secrets.
+fn unavailable(error: &reqwest::Error) -> Failure {
+    let tls = error.source().is_some_and(|source| format!("{source:?}").contains("Certificate"));
+    let problem = if error.is_timeout() {
+        "it did not answer in time"
+    } else if tls {
+        "its certificate could not be verified"
+    } else if error.is_connect() {
+        "it could not be reached"
+    } else {
+        "the connection to it broke"
+    };
+    Failure::Unavailable { problem: problem.to_owned(), retry_after: None }
+}

@@ -1,0 +1,100 @@
+//! The answers of the endpoints that machines call.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde_json::{Value, json};
+
+use super::quirks::Quirks;
+use crate::model;
+
+/// Why a request is refused (RFC 6749, sections 4.1.2.1 and 5.2).
+pub(super) struct Refusal {
+    pub(super) code: String,
+    pub(super) description: String,
+    status: StatusCode,
+    challenge: Option<&'static str>,
+}
+
+/// A JSON answer that nobody stores (RFC 6749, section 5.1).
+pub(super) fn json(status: StatusCode, value: &Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// A refusal with status 400.
+    pub(super) fn new(code: impl Into<String>, description: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            description: description.into(),
+            status: StatusCode::BAD_REQUEST,
+            challenge: None,
+        }
+    }
+
+    /// Something is missing or malformed.
+    pub(super) fn invalid_request(description: impl Into<String>) -> Self {
+        Self::new("invalid_request", description)
+    }
+
+    /// The client did not authenticate. Status 401 is for those that tried with Basic, which the answer then names.
+    pub(super) fn invalid_client(basic: bool) -> Self {
+        let refusal =
+            Self::new("invalid_client", "the client is unknown or did not authenticate as it has to");
+        if !basic {
+            return refusal;
+        }
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            challenge: Some("Basic realm=\"sandbox\", charset=\"UTF-8\""),
+            ..refusal
+        }
+    }
+
+    /// The access token does not work (RFC 6750, section 3.1).
+    pub(super) fn invalid_token() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            challenge: Some("Bearer error=\"invalid_token\""),
+            ..Self::new("invalid_token", "the access token is missing, unknown, expired or revoked")
+        }
+    }
+
+    /// The answer, as an error of RFC 6749, section 5.2.
+    pub(super) fn into_response(self) -> Response {
+        let body = json!({ "error": self.code, "error_description": self.description });
+        let mut response = json(self.status, &body);
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+
+    /// The answer of the token and revocation endpoints, in the provider's manner.
+    pub(super) fn into_quirky_response(self, quirks: &Quirks) -> Response {
+        if quirks.errors_status_200 {
+            return json(StatusCode::OK, &json!({ "error": self.code }));
+        }
+        self.into_response()
+    }
+}
+
+impl From<model::Error> for Refusal {
+    fn from(error: model::Error) -> Self {
+        tracing::error!(%error, "the sandbox failed");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Self::new("server_error", "the sandbox could not answer")
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The authorization endpoint: a request, a consent page, a decision.
+
+use axum::{extract::State, response::Response};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use url::Url;
+
+use super::{
+    Client, Sandbox,
+    answer::Refusal,
+    call::{Call, Params},
+    memory::{Code, Consent},
+    page,
+};
+use crate::model::{Duration, digest};
+
+/// Who the user is unless the page is told otherwise.
+pub(super) const DEFAULT_ACCOUNT: &str = "ada@example.com";
+
+const CONSENT_TTL: Duration = Duration::minutes(10);
+const CODE_TTL: Duration = Duration::seconds(60);
+const MAX_ACCOUNT_CHARS: usize = 200;
+
+/// Shows the consent page, or says what is wrong with the request.
+pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response {
+    let query = &call.query;
+    // Before both of these are known to be right, nothing may be sent anywhere (RFC 6749, section 4.1.2.1).
+    let Some(client) = query.get_unique("client_id").and_then(|client_id| sandbox.client(client_id)) else {
+        return page::problem("No such client is registered here.");
+    };
+    let Some(redirect_uri) = query.get_unique("redirect_uri").filter(|uri| client.may_redirect_to(uri))
+    else {
+        return page::problem("The redirect URI is not registered for this client.");
+    };
+    let asked = sandbox.consent(client, redirect_uri, query).and_then(|consent| {
+        let id = sandbox.fresh("")?;
+        let body = page::consent(&id, &consent, &sandbox.quirks().authorize_path);
+        sandbox.memory().consents.insert(digest(&id), consent);
+        Ok(body)
+    });
+    asked.unwrap_or_else(|refusal| {
+        let params = [("error", refusal.code.as_str()), ("error_description", &refusal.description)];
+        sandbox.send_back(client, redirect_uri, query.get("state"), &call.host, &params)
+    })
+}
+
+/// Takes the user's decision and sends the browser back with it.
+pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Response {
+    let approved = match call.form.get("decision") {
+        Some("approve") => true,
+        Some("deny") => false,
+        _ => return page::problem("The form names no decision."),
+    };
+    let id = digest(call.form.get("consent").unwrap_or_default());
+    let consent = sandbox.memory().consents.remove(&id);
+    let Some(consent) = consent.filter(|consent| consent.expire_time > sandbox.0.clock.now()) else {
+        return page::problem("This page was used already or is too old.");
+    };
+    let Some(client) = sandbox.client(&consent.client_id) else {
+        return page::problem("No such client is registered here.");
+    };
+    let (redirect_uri, state) = (consent.redirect_uri.clone(), consent.state.clone());
+    let send_back = |params: &[(&str, &str)]| {
+        sandbox.send_back(client, &redirect_uri, state.as_deref(), &call.host, params)
+    };
+    if !approved {
+        return send_back(&[("error", "access_denied"), ("error_description", "the user said no")]);
+    }
+    let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
+    let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
+    match sandbox.approve(consent, account) {
+        Ok(code) => send_back(&[("code", &code)]),
+        Err(refusal) => send_back(&[("error", &refusal.code), ("error_description", &refusal.description)]),
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    fn may_redirect_to(&self, redirect_uri: &str) -> bool {
+        let Ok(url) = Url::parse(redirect_uri) else {
+            return false;
+        };
+        let allowed = match self.redirect_uris.as_slice() {
+            [] => ["http", "https"].contains(&url.scheme()),
+            uris => uris.iter().any(|uri| uri == redirect_uri),
+        };
+        allowed && url.fragment().is_none()
+    }
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// Checks a request of a known client with a redirect URI of its own.
+    fn consent(&self, client: &Client, redirect_uri: &str, query: &Params) -> Result<Consent, Refusal> {
+        let quirks = self.quirks();
+        query.check_unique()?;
+        if query.required("response_type")? != "code" {
+            return Err(Refusal::new("unsupported_response_type", "response_type is not code"));
+        }
+        if let Some((name, value)) =
+            quirks.required_authorization_params.iter().find(|(name, value)| !query.has(name, value))
+        {
+            return Err(Refusal::invalid_request(format!("the parameter {name} is not {value}")));
+        }
+        let scopes = query.get("scope").unwrap_or_default().split(quirks.scope_separator);
+        Ok(Consent {
+            client_id: client.client_id.clone(),
+            redirect_uri: redirect_uri.to_owned(),
+            state: query.get("state").map(str::to_owned),
+            code_challenge: self.code_challenge(client, query)?,
+            scopes: scopes.map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+            params: query.clone(),
+            expire_time: self.0.clock.now() + CONSENT_TTL,
+        })
+    }
+
+    /// The PKCE challenge (RFC 7636, section 4.3). A public client always needs one.
+    fn code_challenge(&self, client: &Client, query: &Params) -> Result<Option<String>, Refusal> {
+        let Some(challenge) = query.get("code_challenge") else {
+            if self.quirks().pkce_required || client.client_secret.is_none() {
+                return Err(Refusal::invalid_request("code_challenge is missing: PKCE is required"));
+            }
+            return Ok(None);
+        };
+        if !query.has("code_challenge_method", "S256") {
+            return Err(Refusal::invalid_request("code_challenge_method is not S256"));
+        }
+        match URL_SAFE_NO_PAD.decode(challenge) {
+            Ok(digest) if digest.len() == 32 => Ok(Some(challenge.to_owned())),
+            _ => Err(Refusal::invalid_request("code_challenge is not the base64url of a SHA-256")),
+        }
+    }
+
+    /// Makes the code of an approved request.
+    fn approve(&self, consent: Consent, account: String) -> Result<String, Refusal> {
+        let code = self.fresh("sandbox_ac_")?;
+        let expire_time = self.0.clock.now() + CODE_TTL;
+        let mut memory = self.memory();
+        let entry = Code { consent, account, expire_time, spent: false, grant: None };
+        memory.codes.insert(digest(&code), entry);
+        memory.tally.authorizations += 1;
+        Ok(code)
+    }
+}

@@ -1,0 +1,140 @@
+//! An OAuth 2.0 authorization server of our own, for `tokenwell demo` and for the tests.
+//!
+//! It plays RFC 6749 (code and refresh token grants), RFC 7636 (PKCE), RFC 7009 (revocation) and RFC 9207 (`iss`), with a
+//! consent page for a person to click on. By default it is strict. [`Quirks`] make it behave like a real provider,
+//! [`Failure`]s make it break, and a [`Book`] tells what it has seen. Everything is in memory and bounded.
+
+mod answer;
+mod authorize;
+mod book;
+mod call;
+mod client;
+mod failure;
+mod memory;
+mod named;
+mod page;
+mod quirks;
+mod redirect;
+mod resource;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+mod tests;
+mod token;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post},
+};
+
+use crate::model::{Clock, Duration, Random, Result, SecretString};
+
+pub use book::{Book, TokenRequest};
+pub use failure::Failure;
+pub use quirks::{AuthMethod, ExpiresIn, IssuesRefreshToken, Quirks};
+
+use memory::Memory;
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What a sandbox is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// The registered clients.
+    pub clients: Vec<Client>,
+    /// How long an access token lives, unless a quirk says otherwise.
+    pub access_token_ttl: Duration,
+    /// Where it differs from the RFCs.
+    pub quirks: Quirks,
+}
+
+/// A registered client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its id.
+    pub client_id: String,
+    /// Its secret. A client without one is public.
+    pub client_secret: Option<SecretString>,
+    /// The redirect URIs that it may use, compared as strings. Empty: any that is http or https.
+    pub redirect_uris: Vec<String>,
+}
+
+/// The authorization server. Clones share their state.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    memory: Mutex<Memory>,
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// A sandbox that has seen nothing yet.
+    pub fn new(options: Options, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self(Arc::new(Inner { options, clock, random, memory: Mutex::default() }))
+    }
+
+    /// The routes. The paths come from the quirks.
+    pub fn router(&self) -> Router {
+        let quirks = self.quirks();
+        let mut router = Router::new()
+            .route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide))
+            .route(&quirks.token_path, post(token::token))
+            .route(&quirks.userinfo_path, get(resource::userinfo));
+        if let Some(path) = &quirks.revoke_path {
+            router = router.route(path, post(resource::revoke));
+        }
+        router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(self.clone())
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn book(&self) -> Book {
+        self.memory().book()
+    }
+
+    /// Makes one more request to the token endpoint fail, after those that are already to fail.
+    pub fn fail_next(&self, failure: Failure) {
+        self.memory().failures.push_back(failure);
+    }
+
+    /// Ends every grant, and every code on its way to be one, as if the end users had withdrawn them.
+    pub fn revoke_all(&self) {
+        self.memory().revoke_all();
+    }
+
+    fn quirks(&self) -> &Quirks {
+        &self.0.options.quirks
+    }
+
+    fn client(&self, client_id: &str) -> Option<&Client> {
+        self.0.options.clients.iter().find(|client| client.client_id == client_id)
+    }
+
+    /// The state. Handlers never hold it across an await.
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A random string that shows what it is.
+    fn fresh(&self, prefix: &str) -> Result<String> {
+        use crate::model::ExposeSecret as _;
+        let token = crate::model::token(&*self.0.random)?;
+        Ok(format!("{prefix}{}", token.expose_secret()))
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! How real providers differ from the RFCs, as data.
+
+use serde_json::{Map, Value};
+
+/// Where the sandbox differs from the RFCs. The default is a strict server that does not.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a quirk of its own")]
+pub struct Quirks {
+    /// Where the consent page is. The paths begin with a slash, and no two are the same.
+    pub authorize_path: String,
+    /// Where the token endpoint is.
+    pub token_path: String,
+    /// Where the revocation endpoint is, if there is one.
+    pub revoke_path: Option<String>,
+    /// Where an access token can be tried.
+    pub userinfo_path: String,
+
+    /// How a client with a secret may authenticate.
+    pub auth_methods: Vec<AuthMethod>,
+    /// Whether revocation demands that the client authenticates, as RFC 7009 has it.
+    pub revoke_needs_client: bool,
+
+    /// Whether an authorization request without a PKCE challenge is refused. One that is there is always checked.
+    pub pkce_required: bool,
+    /// Parameters without which an authorization request is refused.
+    pub required_authorization_params: Vec<(String, String)>,
+    /// What stands between two scopes.
+    pub scope_separator: char,
+
+    /// The issuer that callbacks name (RFC 9207).
+    pub iss: Option<String>,
+    /// Further parameters of callbacks. `{host}` stands for the request's `Host`.
+    pub extra_callback_params: Vec<(String, String)>,
+    /// Whether callbacks name the shop and are signed, as Shopify's are.
+    pub sign_callback: bool,
+
+    /// The `token_type` in answers.
+    pub token_type: Option<String>,
+    /// When answers say how long an access token lives.
+    pub expires_in: ExpiresIn,
+    /// When a refresh token comes with the first access token.
+    pub issues_refresh_token: IssuesRefreshToken,
+    /// How many seconds a refresh token lives, which answers then say. `None`: for ever. Where the access token's lifetime
+    /// is asked for ([`ExpiresIn::WhenAsked`]), a request may ask for this one as well, and gets it only then.
+    pub refresh_token_expires_in: Option<i64>,
+    /// Whether a refresh gives a new refresh token. If not, its answer names none, and the old one lives on.
+    pub rotate: bool,
+    /// Whether a refresh token lives on until its replacement is first used.
+    pub rotation_grace: bool,
+    /// Whether a refresh ends the access tokens before it.
+    pub refresh_ends_access_tokens: bool,
+    /// Further members of token answers. `{host}` stands for the request's `Host`, `{issued_at}` for the present time in
+    /// milliseconds, `{signature}` for the base64 of HMAC-SHA256(client secret, `id` + `issued_at`), which is Salesforce's.
+    pub extra_token_members: Map<String, Value>,
+
+    /// Whether errors arrive as `200 {"error": ...}`.
+    pub errors_status_200: bool,
+    /// The error of a code that is unknown, used, too old, or another client's.
+    pub dead_code_error: String,
+    /// The error of a refresh token that is unknown, used, too old, withdrawn, or another client's.
+    pub dead_refresh_token_error: String,
+}
+
+/// How a client authenticates (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// HTTP Basic.
+    Basic,
+    /// `client_id` and `client_secret` in the form.
+    Post,
+}
+
+/// When answers say how long an access token lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpiresIn {
+    /// Always, and truly.
+    Always,
+    /// Never, although it expires.
+    Never,
+    /// Always, but with this number, whatever the truth is.
+    Stated(i64),
+    /// When the token request says in this parameter how many seconds it wants. Else the token expires all the same.
+    WhenAsked {
+        /// The parameter's name.
+        parameter: String,
+    },
+    /// When the code's exchange had this parameter, for that exchange and all refreshes. Else the token lives for ever.
+    WhenFlagged {
+        /// The parameter's name.
+        name: String,
+        /// Its value.
+        value: String,
+        /// How many seconds a token then lives.
+        seconds: i64,
+    },
+}
+
+/// When a refresh token comes with the first access token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuesRefreshToken {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// With any of these scopes.
+    WithScope(Vec<String>),
+    /// With all of these parameters of the authorization request.
+    WithParams(Vec<(String, String)>),
+    /// With this parameter of the token request.
+    WithTokenParam {
+        /// The parameter's name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+// === impl Quirks ===
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            authorize_path: "/authorize".to_owned(),
+            token_path: "/token".to_owned(),
+            revoke_path: Some("/revoke".to_owned()),
+            userinfo_path: "/userinfo".to_owned(),
+            auth_methods: vec![AuthMethod::Basic, AuthMethod::Post],
+            revoke_needs_client: true,
+            pkce_required: true,
+            required_authorization_params: Vec::new(),
+            scope_separator: ' ',
+            iss: None,
+            extra_callback_params: Vec::new(),
+            sign_callback: false,
+            token_type: Some("Bearer".to_owned()),
+            expires_in: ExpiresIn::Always,
+            issues_refresh_token: IssuesRefreshToken::Always,
+            refresh_token_expires_in: None,
+            rotate: true,
+            rotation_grace: false,
+            refresh_ends_access_tokens: false,
+            extra_token_members: Map::new(),
+            errors_status_200: false,
+            dead_code_error: "invalid_grant".to_owned(),
+            dead_refresh_token_error: "invalid_grant".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The table `integrations`.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "integrations")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub project_id: String,
+    pub integration_id: String,
+    pub provider_id: String,
+    pub client_id: String,
+    pub client_secret: Option<Vec<u8>>,
+    pub scopes: String,
+    pub user_scopes: String,
+    pub create_time: i64,
+    pub update_time: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

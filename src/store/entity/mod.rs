@@ -1,0 +1,7 @@
+//! Rows, as the database has them. Private to the store. What is secret in them is sealed or a digest.
+
+pub(super) mod api_key;
+pub(super) mod connection;
+pub(super) mod flow;
+pub(super) mod integration;
+pub(super) mod project;

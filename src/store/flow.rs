@@ -1,0 +1,226 @@
+//! Flows: found by digests, taken once.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, sea_query::Expr,
+};
+
+use super::{
+    Store, column,
+    entity::flow::{ActiveModel, Column, Entity, Model},
+    failed,
+    seal::{Place, row_name},
+};
+use crate::model::{
+    Completion, ConnectionId, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime, ProjectId, ProviderId,
+    Result, SecretString, Uuid, digest,
+};
+
+const TABLE: &str = "flows";
+const CODE_VERIFIER: &str = "code_verifier";
+const AUTHORIZATION_URL: &str = "authorization_url";
+const PARKED_QUERY: &str = "parked_query";
+const PENDING: &str = "pending";
+const PARKED: &str = "parked";
+const TAKEN: &str = "taken";
+
+/// A flow to begin, with the tokens that find it. Only their digests are stored.
+#[derive(Debug)]
+pub struct NewFlow<'a> {
+    /// The flow.
+    pub flow: &'a Flow,
+    /// The `state`.
+    pub state: &'a SecretString,
+    /// The token in the connect URL.
+    pub connect_token: &'a SecretString,
+    /// Whether its callback must come from the browser that opened it.
+    pub browser_binding: bool,
+}
+
+impl Store {
+    /// Inserts a flow.
+    pub async fn insert_flow(&self, new: &NewFlow<'_>) -> Result<()> {
+        let flow = new.flow;
+        let row = row_name(flow.id);
+        let seal = |name, secret: &SecretString| {
+            self.keys.seal_text(&*self.random, Place::new(TABLE, name, &row, flow.project_id.as_str()), secret)
+        };
+        let row = ActiveModel {
+            id: Set(flow.id),
+            project_id: Set(flow.project_id.to_string()),
+            integration_row_id: Set(flow.integration_row_id),
+            integration_id: Set(flow.integration_id.to_string()),
+            provider_id: Set(flow.provider_id.to_string()),
+            connection_id: Set(flow.connection_id.to_string()),
+            status: Set(PENDING.to_owned()),
+            state_digest: Set(digest(new.state.expose_secret())),
+            connect_digest: Set(digest(new.connect_token.expose_secret())),
+            confirmation_digest: Set(None),
+            browser_digest: Set(flow.browser_digest.clone()),
+            browser_binding: Set(new.browser_binding),
+            completion: Set(completion_name(flow.completion).to_owned()),
+            redirect_uri: Set(flow.redirect_uri.clone()),
+            code_verifier: Set(flow.code_verifier.as_ref().map(|it| seal(CODE_VERIFIER, it)).transpose()?),
+            config: Set(column::json(&flow.config)?),
+            scopes: Set(column::json(&flow.scopes)?),
+            metadata: Set(flow.metadata.as_ref().map(|it| column::json(it.as_map())).transpose()?),
+            return_url: Set(flow.return_url.clone()),
+            authorization_url: Set(seal(AUTHORIZATION_URL, &flow.authorization_url)?),
+            parked_query: Set(None),
+            create_time: Set(column::micros(flow.create_time)),
+            expire_time: Set(column::micros(flow.expire_time)),
+        };
+        Entity::insert(row).exec_without_returning(&self.db).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Gets the pending flow of this state, whatever its project: the state is what decides that.
+    pub async fn get_flow_by_state(&self, state: &str) -> Result<Option<Flow>> {
+        self.find_flow(Column::StateDigest.eq(digest(state)), PENDING).await
+    }
+
+    /// Gets the pending flow of this connect token.
+    pub async fn get_flow_by_connect_token(&self, token: &str) -> Result<Option<Flow>> {
+        self.find_flow(Column::ConnectDigest.eq(digest(token)), PENDING).await
+    }
+
+    /// Gets the project of a flow, whatever its status.
+    pub async fn get_flow_project(&self, id: Uuid) -> Result<Option<ProjectId>> {
+        let row = Entity::find_by_id(id).one(&self.db).await.map_err(failed)?;
+        Ok(row.map(|row| ProjectId::stored(row.project_id)))
+    }
+
+    /// Binds a pending flow to a browser, if it is bound to none or to this one. Flows that are not to be bound count as
+    /// bound.
+    pub async fn bind_browser(&self, flow: &Flow, browser_digest: &str) -> Result<bool> {
+        let mine = Condition::any().add(Column::BrowserDigest.is_null()).add(Column::BrowserDigest.eq(browser_digest));
+        let done = Entity::update_many()
+            .col_expr(Column::BrowserDigest, Expr::value(browser_digest))
+            .filter(Column::Id.eq(flow.id))
+            .filter(Column::Status.eq(PENDING))
+            .filter(Condition::any().add(Column::BrowserBinding.eq(false)).add(mine))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Takes a pending flow: whoever gets `true` is the only one, on all replicas.
+    pub async fn take_flow(&self, flow: &Flow) -> Result<bool> {
+        let done = Entity::update_many()
+            .col_expr(Column::Status, Expr::value(TAKEN))
+            .filter(Column::Id.eq(flow.id))
+            .filter(Column::Status.eq(PENDING))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Parks a pending flow with its callback, sealed, until somebody brings the confirmation. Tells whether it was pending.
+    pub async fn park_flow(
+        &self,
+        flow: &Flow,
+        query: &SecretString,
+        confirmation: &SecretString,
+        expire_time: OffsetDateTime,
+    ) -> Result<bool> {
+        let row = row_name(flow.id);
+        let place = Place::new(TABLE, PARKED_QUERY, &row, flow.project_id.as_str());
+        let sealed = self.keys.seal_text(&*self.random, place, query)?;
+        let done = Entity::update_many()
+            .col_expr(Column::Status, Expr::value(PARKED))
+            .col_expr(Column::ParkedQuery, Expr::value(sealed))
+            .col_expr(Column::ConfirmationDigest, Expr::value(digest(confirmation.expose_secret())))
+            .col_expr(Column::ExpireTime, Expr::value(column::micros(expire_time)))
+            .filter(Column::Id.eq(flow.id))
+            .filter(Column::Status.eq(PENDING))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Takes a parked flow of the project with its confirmation. The parked code is wiped from the row at once.
+    pub async fn take_parked_flow(
+        &self,
+        project: &ProjectId,
+        id: Uuid,
+        confirmation: &str,
+    ) -> Result<Option<Flow>> {
+        let right = Condition::all()
+            .add(Column::Id.eq(id))
+            .add(Column::ProjectId.eq(project.as_str()))
+            .add(Column::ConfirmationDigest.eq(digest(confirmation)));
+        let Some(flow) = self.find_flow(right.clone(), PARKED).await? else { return Ok(None) };
+        let done = Entity::update_many()
+            .col_expr(Column::Status, Expr::value(TAKEN))
+            .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
+            .filter(right)
+            .filter(Column::Status.eq(PARKED))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok((done.rows_affected == 1).then_some(flow))
+    }
+
+    /// Deletes flows that expired before the given time. Tells how many.
+    pub async fn purge_flows(&self, before: OffsetDateTime) -> Result<u64> {
+        let done = Entity::delete_many()
+            .filter(Column::ExpireTime.lt(column::micros(before)))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected)
+    }
+
+    async fn find_flow(
+        &self,
+        filter: impl sea_orm::sea_query::IntoCondition,
+        status: &str,
+    ) -> Result<Option<Flow>> {
+        let query = Entity::find().filter(filter.into_condition()).filter(Column::Status.eq(status));
+        query.one(&self.db).await.map_err(failed)?.map(|row| self.flow(row)).transpose()
+    }
+
+    fn flow(&self, row: Model) -> Result<Flow> {
+        let name = row_name(row.id);
+        let open =
+            |column, sealed: &[u8]| self.keys.open_text(Place::new(TABLE, column, &name, &row.project_id), sealed);
+        let completion = match row.completion.as_str() {
+            "automatic" => Completion::Automatic,
+            "confirm" => Completion::Confirm,
+            _ => return Err(column::inconsistent(TABLE, row.id, "completion")),
+        };
+        Ok(Flow {
+            id: row.id,
+            code_verifier: row.code_verifier.as_deref().map(|it| open(CODE_VERIFIER, it)).transpose()?,
+            authorization_url: open(AUTHORIZATION_URL, &row.authorization_url)?,
+            parked_query: row.parked_query.as_deref().map(|it| open(PARKED_QUERY, it)).transpose()?,
+            project_id: ProjectId::stored(row.project_id.clone()),
+            integration_row_id: row.integration_row_id,
+            integration_id: IntegrationId::stored(row.integration_id),
+            connection_id: ConnectionId::stored(row.connection_id),
+            provider_id: ProviderId::stored(row.provider_id),
+            redirect_uri: row.redirect_uri,
+            config: column::parse(&row.config)?,
+            scopes: column::parse(&row.scopes)?,
+            metadata: row
+                .metadata
+                .as_deref()
+                .map(|text| column::parse(text).map(Metadata::stored))
+                .transpose()?,
+            return_url: row.return_url,
+            completion,
+            browser_digest: row.browser_digest.filter(|_| row.browser_binding),
+            create_time: column::time(row.create_time)?,
+            expire_time: column::time(row.expire_time)?,
+        })
+    }
+}
+
+fn completion_name(completion: Completion) -> &'static str {
+    match completion {
+        Completion::Automatic => "automatic",
+        Completion::Confirm => "confirm",
+    }
+}

@@ -1,0 +1,139 @@
+//! Integrations.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _, Query},
+};
+
+use super::{
+    Store, column,
+    entity::{
+        connection,
+        integration::{ActiveModel, Column, Entity, Model},
+    },
+    failed, is_duplicate,
+    seal::{Place, row_name},
+};
+use crate::model::{Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, Uuid};
+
+const TABLE: &str = "integrations";
+const CLIENT_SECRET: &str = "client_secret";
+
+impl Store {
+    /// Inserts an integration. Fails if the project has one of this id.
+    pub async fn insert_integration(&self, integration: &Integration) -> Result<()> {
+        let row = ActiveModel {
+            id: Set(integration.row_id),
+            project_id: Set(integration.project_id.to_string()),
+            integration_id: Set(integration.id.to_string()),
+            provider_id: Set(integration.provider_id.to_string()),
+            client_id: Set(integration.client_id.clone()),
+            client_secret: Set(self.seal_client_secret(integration)?),
+            scopes: Set(column::json(&integration.scopes)?),
+            user_scopes: Set(column::json(&integration.user_scopes)?),
+            create_time: Set(column::micros(integration.create_time)),
+            update_time: Set(column::micros(integration.update_time)),
+        };
+        match Entity::insert(row).exec_without_returning(&self.db).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_duplicate(&error) => Err(Error::IntegrationAlreadyExists(integration.id.clone())),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Gets an integration, if the project has it.
+    pub async fn get_integration(&self, project: &ProjectId, id: &IntegrationId) -> Result<Option<Integration>> {
+        let query = Entity::find()
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .filter(Column::IntegrationId.eq(id.as_str()));
+        let row = query.one(&self.db).await.map_err(failed)?;
+        row.map(|row| self.integration(row)).transpose()
+    }
+
+    /// Gets the integration of a flow or a connection, if it is still there.
+    pub async fn get_integration_row(&self, project: &ProjectId, row: Uuid) -> Result<Option<Integration>> {
+        let query = Entity::find_by_id(row).filter(Column::ProjectId.eq(project.as_str()));
+        let row = query.one(&self.db).await.map_err(failed)?;
+        row.map(|row| self.integration(row)).transpose()
+    }
+
+    /// Lists a project's integrations by id.
+    pub async fn list_integrations(&self, project: &ProjectId, page: &PageRequest) -> Result<Page<Integration>> {
+        let mut query = Entity::find()
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .order_by_asc(Column::IntegrationId)
+            .limit(u64::from(page.size) + 1);
+        if let Some(after) = &page.after {
+            query = query.filter(Column::IntegrationId.gt(after.as_str()));
+        }
+        let rows = query.all(&self.db).await.map_err(failed)?;
+        let integrations = rows.into_iter().map(|row| self.integration(row)).collect::<Result<Vec<_>>>()?;
+        Ok(page.page(integrations, |integration| integration.id.to_string()))
+    }
+
+    /// Replaces what can change of an integration, if it has not changed since it was `old`.
+    pub async fn put_integration(&self, old: &Integration, new: &Integration) -> Result<bool> {
+        let done = Entity::update_many()
+            .col_expr(Column::ClientId, Expr::value(new.client_id.clone()))
+            .col_expr(Column::ClientSecret, Expr::value(self.seal_client_secret(new)?))
+            .col_expr(Column::Scopes, Expr::value(column::json(&new.scopes)?))
+            .col_expr(Column::UserScopes, Expr::value(column::json(&new.user_scopes)?))
+            .col_expr(Column::UpdateTime, Expr::value(column::micros(new.update_time)))
+            .filter(Column::Id.eq(old.row_id))
+            .filter(Column::ProjectId.eq(old.project_id.as_str()))
+            .filter(Column::UpdateTime.eq(column::micros(old.update_time)))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Deletes an integration that has no connections; its flows go with it. Tells whether it did.
+    pub async fn delete_integration(&self, project: &ProjectId, id: &IntegrationId) -> Result<bool> {
+        let connections = Query::select()
+            .expr(Expr::value(1))
+            .from(connection::Entity)
+            .and_where(Expr::col((connection::Entity, connection::Column::IntegrationRowId)).equals((Entity, Column::Id)))
+            .to_owned();
+        let done = Entity::delete_many()
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .filter(Column::IntegrationId.eq(id.as_str()))
+            .filter(Expr::exists(connections).not())
+            .exec(&self.db)
+            .await;
+        match done {
+            Ok(done) => Ok(done.rows_affected == 1),
+            // A connection that came between the look and the deed.
+            Err(error) if matches!(error.sql_err(), Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_))) => {
+                Ok(false)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn seal_client_secret(&self, integration: &Integration) -> Result<Option<Vec<u8>>> {
+        let row = row_name(integration.row_id);
+        let place = Place::new(TABLE, CLIENT_SECRET, &row, integration.project_id.as_str());
+        let secret = integration.client_secret.as_ref();
+        secret.map(|secret| self.keys.seal_text(&*self.random, place, secret)).transpose()
+    }
+
+    fn integration(&self, row: Model) -> Result<Integration> {
+        let name = row_name(row.id);
+        let place = Place::new(TABLE, CLIENT_SECRET, &name, &row.project_id);
+        let client_secret =
+            row.client_secret.as_deref().map(|sealed| self.keys.open_text(place, sealed)).transpose()?;
+        Ok(Integration {
+            row_id: row.id,
+            client_secret,
+            project_id: ProjectId::stored(row.project_id),
+            id: IntegrationId::stored(row.integration_id),
+            provider_id: ProviderId::stored(row.provider_id),
+            client_id: row.client_id,
+            scopes: column::parse(&row.scopes)?,
+            user_scopes: column::parse(&row.user_scopes)?,
+            create_time: column::time(row.create_time)?,
+            update_time: column::time(row.update_time)?,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! Speaks to the database: SQLite or PostgreSQL, through sea-orm. Knows rows, not RFCs.
+//!
+//! Every lookup is pinned to a project. What correctness rests on is single conditional statements, so that it holds on
+//! every replica and on any PostgreSQL-compatible engine; no transaction is open across a call to a provider. Secrets are
+//! sealed on the way in and opened on the way out, here and nowhere else.
+
+mod column;
+mod connection;
+#[expect(unreachable_pub, missing_docs, reason = "the derive macros of entities want `pub`, and columns speak for themselves")]
+mod entity;
+mod flow;
+mod integration;
+mod key;
+mod project;
+mod seal;
+
+use std::{sync::Arc, time::Duration};
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, sqlx};
+use tokenwell_migrations::{Migrator, MigratorTrait as _};
+
+pub use connection::{NewGrant, RefreshedTokens};
+pub use flow::NewFlow;
+pub use seal::{KeyRing, KeyRingError};
+
+use crate::model::{Error, Random, Result};
+
+/// The database, and the keys that seal what is secret in it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: DatabaseConnection,
+    keys: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `sqlite://PATH` or `postgres://...`.
+    pub url: String,
+    /// The most connections to it.
+    pub max_connections: u32,
+}
+
+impl Store {
+    /// Connects.
+    pub async fn open(options: &StoreOptions, keys: KeyRing, random: Arc<dyn Random>) -> Result<Self> {
+        let mut connect = ConnectOptions::new(&options.url);
+        connect
+            .max_connections(options.max_connections)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_timeout(Duration::from_secs(5))
+            // Statements carry values that no log should have.
+            .sqlx_logging(false)
+            .set_application_name("tokenwell")
+            .map_sqlx_sqlite_opts(|sqlite| {
+                sqlite
+                    .create_if_missing(true)
+                    .foreign_keys(true)
+                    .busy_timeout(Duration::from_secs(5))
+                    .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
+                    // A rotated refresh token that a power failure takes back is lost for good.
+                    .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+            });
+        let db = Database::connect(connect).await.map_err(failed)?;
+        Ok(Self { db, keys: Arc::new(keys), random })
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<()> {
+        Migrator::up(&self.db, None).await.map_err(failed)
+    }
+
+    /// How many migrations the database still lacks.
+    pub async fn pending_migrations(&self) -> Result<usize> {
+        Ok(Migrator::get_pending_migrations(&self.db).await.map_err(failed)?.len())
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.db.ping().await.map_err(failed)
+    }
+
+    /// Closes the connections.
+    pub async fn close(self) -> Result<()> {
+        self.db.close().await.map_err(failed)
+    }
+}
+
+/// A failure of the database as the domain sees it: not there for the moment, or a fault of ours.
+fn failed(error: DbErr) -> Error {
+    let gone = match &error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => matches!(
+            **inner,
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)
+        ),
+        _ => false,
+    };
+    if gone { Error::StoreUnavailable(error.into()) } else { Error::internal(error) }
+}
+
+/// Whether an insert failed because the row is there already.
+fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
