@@ -1,9 +1,46 @@
-//! x
-pub mod model;
-pub mod provider;
-pub mod gateway;
+//! Tokenwell: an OAuth connection service.
+//!
+//! Your users connect their Zendesk, Salesforce or Shopify accounts in a browser; your backends, in any language, get
+//! tokens that work now, over gRPC. This page is the map of the house.
+//!
+//! # The rooms
+//!
+//! A room uses the rooms to its left only; a test holds it to that.
+//!
+//! ```text
+//! model <- provider <- oauth | store <- flow <- api <- gateway <- app <- cli
+//!                              sandbox (uses model only)
+//! ```
+//!
+//! | room | what is in it | knows alone |
+//! | --- | --- | --- |
+//! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
+//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, regex |
+//! | [`oauth`] | speaks OAuth 2.0 to providers, and is the only way out of the house | oauth2, reqwest |
+//! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
+//! | [`flow`] | what happens: begin, complete, get a token, refresh, manage | |
+//! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
+//! | [`gateway`] | the HTTP edge for browsers; calls the gRPC stack in process | axum |
+//! | [`sandbox`] | an OAuth 2.0 authorization server of our own, for the demo and the tests | axum |
+//! | [`app`] | builds everything, binds the listeners, drains | |
+//! | [`cli`] | the command line; [`config`] has every flag | clap |
+//!
+//! # Where to begin reading
+//!
+//! * A flow: `flow/begin.rs`, then `flow/complete.rs`.
+//! * A token: `flow/token.rs`, then `flow/refresh.rs`.
+//! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
+//! * What is secret, and how it lies in the database: `store/seal.rs`.
+//! * A provider's quirks: `catalog/`, whose format is `provider/definition.rs`.
+
 pub mod api;
-pub mod sandbox;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod flow;
-pub mod store;
+pub mod gateway;
+pub mod model;
 pub mod oauth;
+pub mod provider;
+pub mod sandbox;
+pub mod store;

@@ -4,6 +4,7 @@
 //! process, so that no rule has a second copy.
 
 mod auth;
+mod client;
 mod connection;
 mod convert;
 mod door;
@@ -14,12 +15,18 @@ mod project;
 mod provider;
 pub mod status;
 
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, codec::CompressionEncoding, server::NamedService, service::Routes,
+    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
 
+pub use client::{Bearer, Client};
 pub use door::{Door, Ended, Failed, FailedKind, FrontendBegin, GatewayCaller};
 use layer::{
     deadline::{Deadline, DeadlineLayer},
@@ -44,6 +51,13 @@ use pb::{
 /// The largest request, decompressed: metadata is the largest part of any.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
+/// The most calls under way on one connection.
+const MAX_STREAMS: u32 = 256;
+/// The most bytes of request headers.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+/// How often a silent connection is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// All services behind all layers.
 pub type Stack = Trace<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>;
 
@@ -51,18 +65,35 @@ pub type Stack = Trace<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>;
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// How long a unary call may take.
-    pub deadline: std::time::Duration,
+    pub deadline: Duration,
     /// Whether reflection is served.
     pub reflection: bool,
+}
+
+/// What health checks are told.
+#[derive(Debug, Clone)]
+pub struct Health {
+    reporter: tonic_health::server::HealthReporter,
+    services: Vec<&'static str>,
+}
+
+impl Health {
+    /// Tells that the server stops: whoever balances load sends nothing more.
+    pub async fn stop(&self) {
+        for service in &self.services {
+            self.reporter.set_service_status(service, ServingStatus::NotServing).await;
+        }
+    }
 }
 
 /// Builds the stack, and the reporter that tells health checks whether the server serves.
 pub async fn stack(
     flows: &Flows,
     options: &StackOptions,
-) -> Result<(Stack, tonic_health::server::HealthReporter)> {
+) -> Result<(Stack, Health)> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
+    let mut services = vec![""];
     macro_rules! serve {
         ($($server:ident: $noun:ident),* $(,)?) => {
             $(
@@ -70,6 +101,7 @@ pub async fn stack(
                     .accept_compressed(CompressionEncoding::Gzip)
                     .send_compressed(CompressionEncoding::Gzip)
                     .max_decoding_message_size(MAX_MESSAGE_BYTES);
+                services.push(name_of(&server));
                 health.set_service_status(name_of(&server), ServingStatus::Serving).await;
                 routes = routes.add_service(server);
             )*
@@ -99,7 +131,22 @@ pub async fn stack(
         // Needs to know the project, so inside the key check. Puts the proof without which Begin does not run.
         .layer(SignatureLayer::new(flows.clone(), MAX_MESSAGE_BYTES))
         .service(routes.prepare());
-    Ok((stack, health))
+    Ok((stack, Health { reporter: health, services }))
+}
+
+/// Serves the stack until `stopping`, then lets the calls under way end.
+pub async fn serve(
+    listener: TcpListener,
+    stack: Stack,
+    stopping: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_max_header_list_size(MAX_HEADER_BYTES);
+    server.serve_with_incoming_shutdown(stack, incoming, stopping.cancelled_owned()).await?;
+    Ok(())
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {

@@ -11,7 +11,7 @@ macro_rules! packages {
             #[doc = concat!("`tokenwell.", stringify!($noun), "`.")]
             pub mod $noun {
                 #[doc = concat!("`tokenwell.", stringify!($noun), ".v1`.")]
-                #[expect(missing_docs, clippy::pedantic, reason = "generated; the protos hold the documentation")]
+                #[expect(clippy::pedantic, reason = "generated; the protos hold the documentation")]
                 pub mod v1 {
                     include!(concat!(env!("OUT_DIR"), "/tokenwell.", stringify!($noun), ".v1.rs"));
                 }

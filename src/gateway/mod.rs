@@ -15,9 +15,38 @@ use axum::{
     middleware,
     response::IntoResponse as _,
     routing::get,
+    serve::ListenerExt as _,
 };
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{api::Door, flow::Flows};
+
+/// The admin listener's routes: is the process alive, and can it do its work?
+pub fn admin_router(flows: Flows, stopping: CancellationToken) -> Router {
+    let ready = async move || {
+        if stopping.is_cancelled() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+        }
+        match flows.store().ping().await {
+            Ok(()) => (StatusCode::OK, "ok\n"),
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+        }
+    };
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
+}
+
+/// Serves routes until `stopping`, then lets the requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stopping: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Without it, small answers wait for the other side's acknowledgement.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await?;
+    Ok(())
+}
 
 /// What the handlers share.
 #[derive(Debug, Clone)]

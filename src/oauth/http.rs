@@ -76,6 +76,15 @@ impl HttpClient {
         Ok(Self { client: builder.build().map_err(Error::internal)? })
     }
 
+    /// Sends a request that is not one for tokens, with the same limits.
+    pub async fn fetch(&self, request: oauth2::HttpRequest) -> Result<oauth2::HttpResponse, Failure> {
+        let mut answer = self.send(request).await?;
+        let mut response = oauth2::HttpResponse::new(std::mem::take(&mut *answer.body));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(response)
+    }
+
     /// Sends a request and reads the whole answer, up to the limit.
     pub(super) async fn send(&self, request: oauth2::HttpRequest) -> Result<Answer, Failure> {
         let request = request.try_into().map_err(|_| Failure::Invalid {

@@ -6,7 +6,7 @@
 
 mod column;
 mod connection;
-#[expect(unreachable_pub, missing_docs, reason = "the derive macros of entities want `pub`, and columns speak for themselves")]
+#[expect(unreachable_pub, reason = "the derive macros of entities want `pub`")]
 mod entity;
 mod flow;
 mod integration;

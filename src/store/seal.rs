@@ -61,8 +61,8 @@ pub enum KeyRingError {
 impl KeyRing {
     /// Reads keys, one per line or separated by commas: `<id>:<base64 of 32 bytes>`. Lines that begin with `#` are comments.
     pub fn parse(text: &SecretString) -> Result<Self, KeyRingError> {
-        let lines = text.expose_secret().split(['\n', ',']).map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = text.expose_secret().lines().filter(|line| !line.trim_start().starts_with('#'));
+        let lines = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|line| !line.is_empty());
         let mut keys: Vec<(String, Aes256Gcm)> = Vec::new();
         for (index, line) in lines.enumerate() {
             let number = index + 1;
@@ -290,6 +290,19 @@ mod tests {
             assert!(KeyRing::parse(&bad.into()).is_err(), "{bad}");
         }
         assert_eq!(format!("{:?}", ring(&good)), "[\"a\"]");
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_for_its_owner_only() -> Result<(), Box<dyn std::error::Error>> {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("sealing.key");
+        let made = KeyRing::read_or_create(&path, &OsRandom)?;
+        assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        let sealed = made.seal(&OsRandom, PLACE, b"secret")?;
+        assert!(KeyRing::read_or_create(&path, &OsRandom)?.open(PLACE, &sealed).is_ok());
+        Ok(())
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! `tokenwell connections`.
+
+use clap::{Args, Subcommand};
+
+use super::{
+    Failure, flows,
+    output::{Output, print},
+};
+use crate::{
+    config::StorageArgs,
+    model::{Connection, ConnectionId, ConnectionState, IntegrationId, PageRequest, ProjectId},
+};
+
+/// Arguments of `tokenwell connections`.
+#[derive(Debug, Args)]
+pub(super) struct ConnectionsArgs {
+    #[command(subcommand)]
+    command: ConnectionsCommand,
+    /// The project.
+    #[arg(long, default_value = "default", global = true)]
+    project: String,
+    #[command(flatten)]
+    storage: StorageArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConnectionsCommand {
+    /// List connections, without credentials.
+    List {
+        /// Only those of this integration.
+        #[arg(long)]
+        integration: Option<String>,
+        /// How to print them.
+        #[arg(long, default_value = "text")]
+        output: Output,
+    },
+    /// Delete a connection and its credentials.
+    Delete {
+        /// The integration.
+        integration: String,
+        /// The connection.
+        connection: String,
+    },
+}
+
+/// Runs the subcommand.
+pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
+    let flows = flows(&args.storage).await?;
+    let project = ProjectId::parse(&args.project)?;
+    match args.command {
+        ConnectionsCommand::List { integration, output } => {
+            let integration = integration.map(|id| IntegrationId::parse(&id)).transpose()?;
+            let mut rows = Vec::new();
+            let mut token = String::new();
+            loop {
+                let page = PageRequest::parse(500, &token, "connections")?;
+                let page = flows.list_connections(&project, integration.as_ref(), &page).await?;
+                rows.extend(page.items.iter().map(row));
+                match page.next {
+                    Some(next) => token = next.into_string(),
+                    None => break,
+                }
+            }
+            print(output, &["integration", "connection", "provider", "state", "config", "refreshed"], rows)
+        }
+        ConnectionsCommand::Delete { integration, connection } => {
+            let (integration, connection) =
+                (IntegrationId::parse(&integration)?, ConnectionId::parse(&connection)?);
+            flows.delete_connection(&project, &integration, &connection).await?;
+            println!("deleted `{connection}` of `{integration}`");
+            Ok(())
+        }
+    }
+}
+
+fn row(connection: &Connection) -> Vec<String> {
+    let config: Vec<_> = connection.config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    vec![
+        connection.integration_id.to_string(),
+        connection.id.to_string(),
+        connection.provider_id.to_string(),
+        match connection.state {
+            ConnectionState::Active => "active".to_owned(),
+            ConnectionState::NeedsReauthorization => "needs reauthorization".to_owned(),
+        },
+        config.join(" "),
+        connection.refresh_time.to_string(),
+    ]
+}

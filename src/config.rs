@@ -1,0 +1,151 @@
+//! Every flag and variable of the server. `tokenwell serve --help` is the reference.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+
+use crate::model::SecretString;
+
+/// Where the data is, and what opens it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Storage")]
+pub struct StorageArgs {
+    /// The directory of the SQLite database and its key file. Made if it is not there.
+    #[arg(long, env = "TOKENWELL_DATA_DIR", default_value = "data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// The database: `postgres://user:password@host/name`, or `sqlite://PATH`. Without it, SQLite in the data directory.
+    #[arg(long, env = "TOKENWELL_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+
+    /// The most connections to the database.
+    #[arg(long, env = "TOKENWELL_DATABASE_MAX_CONNECTIONS", default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_max_connections: u32,
+
+    /// The sealing keys, `<id>:<base64 of 32 bytes>`, separated by commas or newlines. The first seals, all open.
+    #[arg(long, env = "TOKENWELL_SEALING_KEYS", hide_env_values = true, value_name = "KEYS",
+          conflicts_with = "sealing_key_file")]
+    pub sealing_keys: Option<SecretString>,
+
+    /// A file of sealing keys, one per line. With SQLite and neither keys nor file, `sealing.key` in the data directory is
+    /// made and used.
+    #[arg(long, env = "TOKENWELL_SEALING_KEY_FILE", value_name = "FILE")]
+    pub sealing_key_file: Option<PathBuf>,
+}
+
+/// What is known of providers, and how they are reached.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Providers")]
+pub struct ProviderArgs {
+    /// A directory of further catalog files (`*.toml`), read at start. An entry replaces the built-in one of its name.
+    #[arg(long, env = "TOKENWELL_PROVIDERS_DIR", value_name = "DIR")]
+    pub providers_dir: Option<PathBuf>,
+
+    /// Allows the providers of that directory http endpoints on a loopback address. For development.
+    #[arg(long, env = "TOKENWELL_DEV_LOOPBACK_PROVIDERS")]
+    pub dev_loopback_providers: bool,
+
+    /// A PEM file of further certificate authorities, for providers behind a private one.
+    #[arg(long, env = "TOKENWELL_PROVIDER_CA_FILE", value_name = "FILE")]
+    pub provider_ca_file: Option<PathBuf>,
+}
+
+/// Where the server listens.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listeners")]
+pub struct ListenArgs {
+    /// The gRPC listener, for your backends only.
+    #[arg(long, env = "TOKENWELL_GRPC_LISTEN", default_value_t = loopback(50051), value_name = "ADDRESS")]
+    pub grpc_listen: SocketAddr,
+
+    /// The gateway's listener, for browsers: put your TLS proxy in front of it.
+    #[arg(long, env = "TOKENWELL_GATEWAY_LISTEN", default_value_t = loopback(8080), value_name = "ADDRESS")]
+    pub gateway_listen: SocketAddr,
+
+    /// The admin listener: `/healthz` and `/readyz`.
+    #[arg(long, env = "TOKENWELL_ADMIN_LISTEN", default_value_t = loopback(9090), value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
+
+    /// The gateway's address as browsers see it, such as `https://connect.example.com`. Callback URLs are made of it.
+    /// Without it, `http://` and the gateway's listener.
+    #[arg(long, env = "TOKENWELL_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+/// How the server behaves.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Behaviour")]
+pub struct BehaviourArgs {
+    /// The longest that a unary call may take, in seconds.
+    #[arg(long, env = "TOKENWELL_DEADLINE", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
+    pub deadline: Duration,
+
+    /// How long a stopping server waits for calls and refreshes under way, in seconds.
+    #[arg(long, env = "TOKENWELL_DRAIN", default_value = "25", value_name = "SECONDS", value_parser = seconds)]
+    pub drain: Duration,
+
+    /// Leaves out gRPC server reflection.
+    #[arg(long, env = "TOKENWELL_NO_REFLECTION")]
+    pub no_reflection: bool,
+
+    /// Leaves the schema alone: run `tokenwell migrate` before. The server does not start on an old one.
+    #[arg(long, env = "TOKENWELL_NO_MIGRATE")]
+    pub no_migrate: bool,
+}
+
+/// How the log is written, to standard error.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogArgs {
+    /// What is logged: `error`, `warn`, `info`, `debug`, or directives such as `tokenwell=debug,warn`.
+    #[arg(long, env = "TOKENWELL_LOG", default_value = "info", global = true, value_name = "FILTER")]
+    pub log: String,
+
+    /// How it is written.
+    #[arg(long, env = "TOKENWELL_LOG_FORMAT", default_value = "text", global = true, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Everything that `tokenwell serve` is told.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Where the data is.
+    #[command(flatten)]
+    pub storage: StorageArgs,
+    /// What is known of providers.
+    #[command(flatten)]
+    pub providers: ProviderArgs,
+    /// Where the server listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// How the server behaves.
+    #[command(flatten)]
+    pub behaviour: BehaviourArgs,
+}
+
+/// A loopback address.
+#[must_use]
+pub const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected 1 to 3600 seconds".to_owned()),
+    }
+}
