@@ -67,7 +67,9 @@ pub enum AppError {
     #[error("{0}")]
     Keys(#[from] KeyRingError),
     /// PostgreSQL without a key: the replicas need the same one, so none is made.
-    #[error("there is no sealing key: give TOKENWELL_SEALING_KEYS or --sealing-key-file; `tokenwell keys generate-sealing-key` makes one")]
+    #[error(
+        "there is no sealing key: give TOKENWELL_SEALING_KEYS or --sealing-key-file; `tokenwell keys generate-sealing-key` makes one"
+    )]
     NoKeys,
     /// The catalog.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -256,8 +258,7 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
 pub fn load_catalog(args: &ProviderArgs, further: &[(String, String)]) -> Result<Catalog, AppError> {
     let mut catalog = Catalog::built_in().map_err(AppError::Catalog)?;
     if let Some(directory) = &args.providers_dir {
-        let transport =
-            if args.dev_loopback_providers { Transport::LoopbackHttp } else { Transport::Strict };
+        let transport = if args.dev_loopback_providers { Transport::LoopbackHttp } else { Transport::Strict };
         catalog.add_directory(directory, transport).map_err(AppError::Catalog)?;
     }
     for (file, text) in further {

@@ -28,8 +28,13 @@ pub struct StorageArgs {
     pub database_max_connections: u32,
 
     /// The sealing keys, `<id>:<base64 of 32 bytes>`, separated by commas or newlines. The first seals, all open.
-    #[arg(long, env = "TOKENWELL_SEALING_KEYS", hide_env_values = true, value_name = "KEYS",
-          conflicts_with = "sealing_key_file")]
+    #[arg(
+        long,
+        env = "TOKENWELL_SEALING_KEYS",
+        hide_env_values = true,
+        value_name = "KEYS",
+        conflicts_with = "sealing_key_file"
+    )]
     pub sealing_keys: Option<SecretString>,
 
     /// A file of sealing keys, one per line. With SQLite and neither keys nor file, `sealing.key` in the data directory is

@@ -5,9 +5,10 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     convert::{duration, json_object, metadata, page_token, pb_connection, pb_credentials, pb_struct},
     pb::connection::v1::{
-        DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest, GetMetadataResponse,
-        GetRequest, GetResponse, ListRequest, ListResponse, SetMetadataRequest, SetMetadataResponse,
-        UpdateMetadataRequest, UpdateMetadataResponse, View, connection_service_server::ConnectionService,
+        DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest,
+        GetMetadataResponse, GetRequest, GetResponse, ListRequest, ListResponse, SetMetadataRequest,
+        SetMetadataResponse, UpdateMetadataRequest, UpdateMetadataResponse, View,
+        connection_service_server::ConnectionService,
     },
     respond,
 };
@@ -33,7 +34,8 @@ impl Service {
         let basic = request.view == i32::from(View::Basic);
         let (integration_id, connection_id) = names(&request.integration_id, &request.connection_id)?;
         if basic {
-            let connection = self.flows.get_connection(caller.project_id(), &integration_id, &connection_id).await?;
+            let connection =
+                self.flows.get_connection(caller.project_id(), &integration_id, &connection_id).await?;
             return Ok(GetResponse { connection: Some(pb_connection(&connection)) });
         }
         caller.require(Permission::ReadCredentials)?;
@@ -79,7 +81,11 @@ impl Service {
         Ok(GetConfigResponse { connection_config: connection.config.into_iter().collect() })
     }
 
-    async fn do_get_metadata(&self, caller: Caller, request: GetMetadataRequest) -> Result<GetMetadataResponse> {
+    async fn do_get_metadata(
+        &self,
+        caller: Caller,
+        request: GetMetadataRequest,
+    ) -> Result<GetMetadataResponse> {
         let connection = self.named(&caller, &request.integration_id, &request.connection_id).await?;
         Ok(GetMetadataResponse {
             etag: connection.etag(),
@@ -93,7 +99,11 @@ impl Service {
         self.flows.set_metadata(caller.project_id(), (&integration, &id), metadata, &request.etag).await
     }
 
-    async fn do_update_metadata(&self, caller: Caller, request: UpdateMetadataRequest) -> Result<(Metadata, i64)> {
+    async fn do_update_metadata(
+        &self,
+        caller: Caller,
+        request: UpdateMetadataRequest,
+    ) -> Result<(Metadata, i64)> {
         let (integration, id) = names(&request.integration_id, &request.connection_id)?;
         let patch = json_object("patch", request.patch.unwrap_or_default())?;
         self.flows.update_metadata(caller.project_id(), (&integration, &id), patch, &request.etag).await

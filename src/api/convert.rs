@@ -6,7 +6,9 @@ use prost_types::{ListValue, Struct, Timestamp, Value as PbValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
 use super::pb;
-use crate::model::{Duration, Error, FieldViolation, Metadata, OffsetDateTime, Page, PageToken, Result, StringMap};
+use crate::model::{
+    Duration, Error, FieldViolation, Metadata, OffsetDateTime, Page, PageToken, Result, StringMap,
+};
 
 /// The largest whole number that a double holds exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -81,8 +83,9 @@ fn json_number(field: &str, number: f64) -> Result<Number> {
     if number.fract() == 0.0 && number.abs() <= MAX_EXACT && (number != 0.0 || number.is_sign_positive()) {
         return Ok(Number::from(number as i64));
     }
-    Number::from_f64(number)
-        .ok_or_else(|| Error::FieldInvalid(vec![FieldViolation::new(field, "holds a number that JSON has not")]))
+    Number::from_f64(number).ok_or_else(|| {
+        Error::FieldInvalid(vec![FieldViolation::new(field, "holds a number that JSON has not")])
+    })
 }
 
 fn pb_value(value: &Value) -> PbValue {

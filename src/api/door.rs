@@ -10,8 +10,8 @@ use tonic_types::StatusExt as _;
 use super::{
     Stack,
     pb::auth::v1::{
-        BeginRequest, Callback, CompleteRequest, auth_service_client::AuthServiceClient, complete_request::End,
-        complete_response,
+        BeginRequest, Callback, CompleteRequest, auth_service_client::AuthServiceClient,
+        complete_request::End, complete_response,
     },
 };
 use crate::{
@@ -191,11 +191,16 @@ fn kind(code: Code) -> FailedKind {
         Code::PermissionDenied => FailedKind::Denied,
         Code::NotFound => FailedKind::NotFound,
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => FailedKind::Unavailable,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange | Code::AlreadyExists | Code::Aborted => {
-            FailedKind::Request
-        }
-        Code::Ok | Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
-            FailedKind::Internal
-        }
+        Code::InvalidArgument
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::AlreadyExists
+        | Code::Aborted => FailedKind::Request,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss => FailedKind::Internal,
     }
 }

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     flow::{Flows, NewIntegration},
     model::{
-        Caller, Error, Integration, IntegrationId, IntegrationUpdate, PageRequest, ProjectId, ProviderId, Result,
+        Caller, Error, Integration, IntegrationId, IntegrationUpdate, PageRequest, ProjectId, ProviderId,
+        Result,
     },
 };
 
@@ -135,8 +136,12 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
     let named = match paths {
         None => empty.map(|empty| !empty),
         Some(paths) => {
-            if let Some(unknown) = paths.iter().find(|path| *path != "*" && !FIELDS.contains(&path.as_str())) {
-                return Err(Error::field("update_mask", format!("names `{unknown}`, which cannot be changed")));
+            if let Some(unknown) = paths.iter().find(|path| *path != "*" && !FIELDS.contains(&path.as_str()))
+            {
+                return Err(Error::field(
+                    "update_mask",
+                    format!("names `{unknown}`, which cannot be changed"),
+                ));
             }
             FIELDS.map(|field| paths.iter().any(|path| path == field || path == "*"))
         }

@@ -20,7 +20,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request, Response, Status, codec::CompressionEncoding, server::NamedService, service::Routes,
+    Request, Response, Status,
+    codec::CompressionEncoding,
+    server::NamedService,
+    service::Routes,
     transport::{Server, server::TcpIncoming},
 };
 use tonic_health::ServingStatus;
@@ -87,10 +90,7 @@ impl Health {
 }
 
 /// Builds the stack, and the reporter that tells health checks whether the server serves.
-pub async fn stack(
-    flows: &Flows,
-    options: &StackOptions,
-) -> Result<(Stack, Health)> {
+pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Health)> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let mut routes = Routes::new(health_service);
     let mut services = vec![""];
@@ -161,7 +161,10 @@ fn name_of<S: NamedService>(_: &S) -> &'static str {
 }
 
 /// What every handler does: finds out who calls, does the work, and turns an error into a status.
-async fn respond<Q, A, F>(request: Request<Q>, work: impl FnOnce(Caller, Q) -> F) -> Result<Response<A>, Status>
+async fn respond<Q, A, F>(
+    request: Request<Q>,
+    work: impl FnOnce(Caller, Q) -> F,
+) -> Result<Response<A>, Status>
 where
     F: Future<Output = Result<A>>,
 {

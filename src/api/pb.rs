@@ -5,22 +5,30 @@ use std::fmt;
 /// The descriptors of all protos with comments, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
-macro_rules! packages {
-    ($($noun:ident),*) => {
-        $(
-            #[doc = concat!("`tokenwell.", stringify!($noun), "`.")]
-            pub mod $noun {
-                #[doc = concat!("`tokenwell.", stringify!($noun), ".v1`.")]
-                #[expect(clippy::pedantic, reason = "generated; the protos hold the documentation")]
-                pub mod v1 {
-                    include!(concat!(env!("OUT_DIR"), "/tokenwell.", stringify!($noun), ".v1.rs"));
-                }
-            }
-        )*
-    };
-}
+pub use generated::*;
 
-packages!(auth, connection, error, integration, project, provider);
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; the protos hold the documentation"
+)]
+mod generated {
+    macro_rules! packages {
+        ($($noun:ident),*) => {
+            $(
+                pub mod $noun {
+                    pub mod v1 {
+                        include!(concat!(env!("OUT_DIR"), "/tokenwell.", stringify!($noun), ".v1.rs"));
+                    }
+                }
+            )*
+        };
+    }
+
+    packages!(auth, connection, error, integration, project, provider);
+}
 
 /// Gives messages that hold secrets a `Debug` that shows only the named fields.
 macro_rules! redacted {
@@ -55,7 +63,8 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let request = auth::v1::BeginRequest { signature: "canary".to_owned(), ..Default::default() };
-        let token = connection::v1::OAuth2Credentials { access_token: "canary".to_owned(), ..Default::default() };
+        let token =
+            connection::v1::OAuth2Credentials { access_token: "canary".to_owned(), ..Default::default() };
         let integration =
             integration::v1::Integration { client_secret: "canary".to_owned(), ..Default::default() };
         let keys = project::v1::HmacSettings { keys: vec![b"canary".to_vec()], ..Default::default() };

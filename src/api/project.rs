@@ -16,8 +16,8 @@ use super::{
 use crate::{
     flow::{Flows, NewApiKey},
     model::{
-        Caller, Completion, Error, ExposeSecret as _, KeyKind, PageRequest, Permission, Project, ProjectId, Result,
-        Settings, Uuid,
+        Caller, Completion, Error, ExposeSecret as _, KeyKind, PageRequest, Permission, Project, ProjectId,
+        Result, Settings, Uuid,
     },
 };
 
@@ -93,7 +93,11 @@ impl Service {
         })
     }
 
-    async fn do_list_api_keys(&self, caller: Caller, request: ListApiKeysRequest) -> Result<ListApiKeysResponse> {
+    async fn do_list_api_keys(
+        &self,
+        caller: Caller,
+        request: ListApiKeysRequest,
+    ) -> Result<ListApiKeysResponse> {
         let page = PageRequest::parse(request.page_size, &request.page_token, "API keys")?;
         let page = self.flows.list_api_keys(caller.project_id(), &page).await?;
         Ok(ListApiKeysResponse {
@@ -174,7 +178,11 @@ fn paths(given: &PbSettings, mask: Option<Vec<String>>) -> Result<Vec<&'static s
             given.completion != 0,
             given.browser_binding,
         ];
-        return Ok(PATHS.into_iter().zip(filled).filter_map(|(path, filled)| filled.then_some(path)).collect());
+        return Ok(PATHS
+            .into_iter()
+            .zip(filled)
+            .filter_map(|(path, filled)| filled.then_some(path))
+            .collect());
     };
     let covers = |name: &str, path: &str| {
         name == "*" || name == path || path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))

@@ -5,8 +5,8 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     convert::page_token,
     pb::provider::v1::{
-        ConfigChoice, ConfigField, GetRequest, GetResponse, ListRequest, ListResponse, Provider as PbProvider,
-        provider_service_server::ProviderService,
+        ConfigChoice, ConfigField, GetRequest, GetResponse, ListRequest, ListResponse,
+        Provider as PbProvider, provider_service_server::ProviderService,
     },
     respond,
 };

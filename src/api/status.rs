@@ -84,13 +84,15 @@ fn map(error: &Error) -> Mapped {
     };
     use ErrorReason as R;
 
-    let plain = |code, reason| Mapped { code, reason, metadata: HashMap::new(), fields: Vec::new(), retry: None };
+    let plain =
+        |code, reason| Mapped { code, reason, metadata: HashMap::new(), fields: Vec::new(), retry: None };
     let with = |code, reason, pairs: &[(&str, &str)]| {
         let metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Mapped { metadata, ..plain(code, reason) }
     };
     let fields = |mapped: Mapped, fields: &[FieldViolation]| Mapped { fields: fields.to_vec(), ..mapped };
-    let retry = |mapped: Mapped, delay: Option<Duration>| Mapped { retry: delay.or(Some(RETRY_DELAY)), ..mapped };
+    let retry =
+        |mapped: Mapped, delay: Option<Duration>| Mapped { retry: delay.or(Some(RETRY_DELAY)), ..mapped };
     match error {
         Error::FieldInvalid(bad) => fields(plain(InvalidArgument, R::FieldInvalid), bad),
         Error::ConnectionConfigInvalid { provider, fields: bad } => fields(
@@ -121,7 +123,9 @@ fn map(error: &Error) -> Mapped {
             R::ConnectionNotFound,
             &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
         ),
-        Error::IntegrationNotFound(id) => with(NotFound, R::IntegrationNotFound, &[("integration_id", id.as_str())]),
+        Error::IntegrationNotFound(id) => {
+            with(NotFound, R::IntegrationNotFound, &[("integration_id", id.as_str())])
+        }
         Error::ProviderNotFound(id) => with(NotFound, R::ProviderNotFound, &[("provider_id", id.as_str())]),
         Error::ApiKeyNotFound(id) => with(NotFound, R::ApiKeyNotFound, &[("api_key_id", &id.to_string())]),
         Error::FlowNotFound => plain(NotFound, R::FlowNotFound),

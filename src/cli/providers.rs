@@ -55,7 +55,11 @@ pub(super) fn run(args: &ProvidersArgs) -> Result<(), Failure> {
     match &args.command {
         ProvidersCommand::List { output, providers } => {
             let catalog = load_catalog(providers, &[])?;
-            print(*output, &["id", "name", "categories", "config"], catalog.iter().map(|it| row(it)).collect())
+            print(
+                *output,
+                &["id", "name", "categories", "config"],
+                catalog.iter().map(|it| row(it)).collect(),
+            )
         }
         ProvidersCommand::Show { provider, output, providers } => {
             let catalog = load_catalog(providers, &[])?;

@@ -3,9 +3,9 @@
 use super::Flows;
 use crate::{
     model::{
-        Caller, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow, Integration, IntegrationId,
-        KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result, SecretString, Settings, StringMap, Uuid,
-        check_scopes, digest, return_url_allowed, token, uuid_v7,
+        Caller, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow, Integration,
+        IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result, SecretString,
+        Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token, uuid_v7,
     },
     oauth::{Authorization, OAuthClient, Registration},
     provider::Provider,
@@ -60,7 +60,8 @@ impl BrowserToken {
     /// Takes a cookie's value, if it looks like one of ours.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
-        let ours = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let ours =
+            value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         ours.then(|| Self(value.into()))
     }
 
@@ -125,7 +126,8 @@ impl Flows {
                 browser_binding: settings.browser_binding,
             })
             .await?;
-        let connect_url = format!("{}/oauth/connect/flows/{}", self.public_url(), connect_token.expose_secret());
+        let connect_url =
+            format!("{}/oauth/connect/flows/{}", self.public_url(), connect_token.expose_secret());
         Ok(Begun {
             flow_id: flow.id,
             connect_url: connect_url.into(),
@@ -185,7 +187,10 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
         bad.push(FieldViolation::new("authorization_params", "are too many: expected at most 32"));
     }
     let unfit = |(name, value): (&String, &String)| {
-        name.is_empty() || name.len() > 64 || value.len() > MAX_PARAM_BYTES || value.chars().any(char::is_control)
+        name.is_empty()
+            || name.len() > 64
+            || value.len() > MAX_PARAM_BYTES
+            || value.chars().any(char::is_control)
     };
     if input.authorization_params.iter().any(unfit) {
         bad.push(FieldViolation::new(
@@ -202,14 +207,19 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
         bad.push(FieldViolation::new("user_scopes", format!("are nothing that `{}` has", provider.id())));
     }
     if input.metadata.is_some() && caller.kind() == KeyKind::Publishable {
-        bad.push(FieldViolation::new("metadata", "cannot be set with a publishable key: set it from a backend"));
+        bad.push(FieldViolation::new(
+            "metadata",
+            "cannot be set with a publishable key: set it from a backend",
+        ));
     }
     if !bad.is_empty() {
         return Err(Error::FieldInvalid(bad));
     }
     provider.check_authorization_params(&input.authorization_params)?;
     match &input.return_url {
-        Some(url) if !return_url_allowed(url, &settings.allowed_return_urls) => Err(Error::ReturnUrlNotAllowed),
+        Some(url) if !return_url_allowed(url, &settings.allowed_return_urls) => {
+            Err(Error::ReturnUrlNotAllowed)
+        }
         None if settings.completion == crate::model::Completion::Confirm => Err(Error::field(
             "return_url",
             "is missing: the project confirms flows, and the browser brings the confirmation there",

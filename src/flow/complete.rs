@@ -3,8 +3,8 @@
 use super::{BrowserToken, Flows};
 use crate::{
     model::{
-        Completion, ConnectionId, Error, ExposeSecret as _, Flow, IntegrationId, PARKED_TTL, ProjectId, Result,
-        SecretString, Uuid, token,
+        Completion, ConnectionId, Error, ExposeSecret as _, Flow, IntegrationId, PARKED_TTL, ProjectId,
+        Result, SecretString, Uuid, token,
     },
     oauth::{Failure, Grant, Registration},
     provider::{CallbackQuery, Provider},
@@ -139,7 +139,8 @@ impl Flows {
             if flow.expire_time <= self.now() {
                 return Err(Error::FlowExpired);
             }
-            let query = flow.parked_query.as_ref().ok_or_else(|| Error::internal("a parked flow has no query"))?;
+            let query =
+                flow.parked_query.as_ref().ok_or_else(|| Error::internal("a parked flow has no query"))?;
             self.redeem(&flow, &CallbackQuery::parse(query.expose_secret())?).await
         };
         ended.await.map_err(|error| error.in_flow(flow.reference()))
@@ -148,7 +149,8 @@ impl Flows {
     /// Turns the callback of a flow that was taken into a connection. From here on the flow is spent, whatever happens.
     async fn redeem(&self, flow: &Flow, query: &CallbackQuery) -> Result<Completed> {
         let integration = self.store().get_integration_row(&flow.project_id, flow.integration_row_id).await?;
-        let integration = integration.ok_or_else(|| Error::IntegrationNotFound(flow.integration_id.clone()))?;
+        let integration =
+            integration.ok_or_else(|| Error::IntegrationNotFound(flow.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
         let code = read_code(query, &provider)?;
 

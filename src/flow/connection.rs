@@ -19,7 +19,10 @@ impl Flows {
         id: &ConnectionId,
     ) -> Result<Connection> {
         let found = self.store().get_connection(project, integration, id).await?;
-        found.ok_or_else(|| Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
+        found.ok_or_else(|| Error::ConnectionNotFound {
+            integration: integration.clone(),
+            connection: id.clone(),
+        })
     }
 
     /// Lists connections without credentials.

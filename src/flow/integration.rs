@@ -53,7 +53,11 @@ impl Flows {
     }
 
     /// Lists integrations.
-    pub async fn list_integrations(&self, project: &ProjectId, page: &PageRequest) -> Result<Page<Integration>> {
+    pub async fn list_integrations(
+        &self,
+        project: &ProjectId,
+        page: &PageRequest,
+    ) -> Result<Page<Integration>> {
         self.store().list_integrations(project, page).await
     }
 

@@ -21,7 +21,7 @@ use refresh::Coalescer;
 pub use token::{GetInput, Granted};
 
 use crate::{
-    model::{Clock, Error, IntegrationId, Integration, OffsetDateTime, ProjectId, Random, Result, Settings},
+    model::{Clock, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result, Settings},
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
     store::Store,

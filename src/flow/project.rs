@@ -2,8 +2,8 @@
 
 use super::Flows;
 use crate::model::{
-    ApiKey, Caller, Error, KeyKind, OffsetDateTime, Page, PageRequest, Permission, Project, ProjectId, Result,
-    SecretString, Settings, Uuid,
+    ApiKey, Caller, Error, KeyKind, OffsetDateTime, Page, PageRequest, Permission, Project, ProjectId,
+    Result, SecretString, Settings, Uuid,
 };
 
 const TRIES: usize = 16;
@@ -48,7 +48,8 @@ impl Flows {
             return Ok(None);
         }
         let project_id = ProjectId::parse(DEFAULT_PROJECT)?;
-        let project = Project { id: project_id.clone(), display_name: "Default".to_owned(), create_time: self.now() };
+        let project =
+            Project { id: project_id.clone(), display_name: "Default".to_owned(), create_time: self.now() };
         match self.store().insert_project(&project).await {
             // Another replica starts at the same time: whoever inserts the project makes the key.
             Err(Error::ProjectAlreadyExists(_)) => return Ok(None),

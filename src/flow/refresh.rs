@@ -19,7 +19,10 @@ use super::{
     token::{reauthorize, token_set},
 };
 use crate::{
-    model::{Connection, ConnectionState, Credentials, Error, Integration, OffsetDateTime, Result, StringMap, TokenSet, Uuid},
+    model::{
+        Connection, ConnectionState, Credentials, Error, Integration, OffsetDateTime, Result, StringMap,
+        TokenSet, Uuid,
+    },
     oauth::{Failure, Grant, Registration},
     provider::Provider,
     store::RefreshedTokens,
@@ -111,8 +114,10 @@ impl Flows {
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
     async fn fly(&self, seen: &Connection) -> Result<()> {
         loop {
-            let found = self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
-            let Some((connection, credentials)) = found.filter(|(found, _)| found.row_id == seen.row_id) else {
+            let found =
+                self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
+            let Some((connection, credentials)) = found.filter(|(found, _)| found.row_id == seen.row_id)
+            else {
                 return Err(not_found(seen));
             };
             if connection.state == ConnectionState::NeedsReauthorization {
@@ -149,12 +154,14 @@ impl Flows {
     async fn refresh(&self, connection: &Connection, credentials: &Credentials, epoch: i64) -> Result<()> {
         let project = &connection.project_id;
         let integration = self.store().get_integration_row(project, connection.integration_row_id).await?;
-        let integration = integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
+        let integration =
+            integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
         let Some(refresh_token) = &credentials.tokens.refresh_token else {
             return Err(reauthorize(connection, "there is no refresh token"));
         };
-        let registration = Registration { provider: &provider, integration: &integration, config: &connection.config };
+        let registration =
+            Registration { provider: &provider, integration: &integration, config: &connection.config };
         let asked = self.now();
         match self.oauth().refresh(registration, refresh_token).await {
             Ok(grant) => self.commit(connection, credentials, epoch, &provider, &grant, asked).await,

@@ -3,8 +3,8 @@
 use super::Flows;
 use crate::{
     model::{
-        Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, IntegrationId,
-        MAX_MIN_TTL, OffsetDateTime, ProjectId, Result, TokenSet,
+        Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error,
+        IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, Result, TokenSet,
     },
     oauth::Grant,
     provider::Provider,
@@ -66,15 +66,30 @@ impl Flows {
         Ok(Granted { connection, tokens: credentials.tokens })
     }
 
-    async fn credentials_of(&self, project: &ProjectId, input: &GetInput) -> Result<(Connection, Credentials)> {
+    async fn credentials_of(
+        &self,
+        project: &ProjectId,
+        input: &GetInput,
+    ) -> Result<(Connection, Credentials)> {
         let (integration, id) = (&input.integration_id, &input.connection_id);
         let found = self.store().get_credentials(project, integration, id).await?;
-        found.ok_or_else(|| Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
+        found.ok_or_else(|| Error::ConnectionNotFound {
+            integration: integration.clone(),
+            connection: id.clone(),
+        })
     }
 
-    fn without_refresh(&self, connection: Connection, credentials: Credentials, forced: bool) -> Result<Granted> {
+    fn without_refresh(
+        &self,
+        connection: Connection,
+        credentials: Credentials,
+        forced: bool,
+    ) -> Result<Granted> {
         if forced || !credentials.tokens.valid(self.now()) {
-            return Err(reauthorize(&connection, "its token is of no more use, and there is no refresh token"));
+            return Err(reauthorize(
+                &connection,
+                "its token is of no more use, and there is no refresh token",
+            ));
         }
         Ok(Granted { connection, tokens: credentials.tokens })
     }

@@ -22,7 +22,8 @@ impl BrowserCookie {
     /// What the browser sent, if it is one of ours.
     pub(super) fn read(self, headers: &HeaderMap) -> Option<BrowserToken> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs =
+            cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let (_, value) = pairs.find(|(name, _)| *name == self.name())?;
         BrowserToken::parse(value)
     }
@@ -33,7 +34,8 @@ impl BrowserCookie {
         let secure = if self.secure { "; Secure" } else { "" };
         let age = 2 * FLOW_TTL.whole_seconds();
         let value = browser.secret().expose_secret();
-        let cookie = format!("{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}", self.name());
+        let cookie =
+            format!("{}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}", self.name());
         let mut header = HeaderValue::try_from(cookie).map_err(Error::internal)?;
         header.set_sensitive(true);
         Ok(header)

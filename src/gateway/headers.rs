@@ -21,8 +21,9 @@ const ALWAYS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 /// For answers that are not pages; a page brings its own, with a nonce.
-const NO_CONTENT_POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'");
+const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
 
 /// Adds the headers.
 pub(super) async fn secure(State(https): State<bool>, request: Request, next: Next) -> Response {

@@ -64,12 +64,16 @@ pub fn router(door: Door, flows: Flows) -> Router {
         .route("/oauth/connect/{integration_id}", get(connect::begin))
         .route("/oauth/connect/flows/{token}", get(connect::open))
         .route("/oauth/callback", get(callback::bare).post(callback::bare_form))
-        .route("/oauth/callback/{project_id}/{integration_id}", get(callback::routed).post(callback::routed_form))
+        .route(
+            "/oauth/callback/{project_id}/{integration_id}",
+            get(callback::routed).post(callback::routed_form),
+        )
         .route("/oauth/icon.svg", get(page::icon))
         .route("/healthz", get(async || "ok\n"))
         .fallback(async |method: Method, uri: Uri| {
             tracing::debug!(%method, path = uri.path(), "no such page");
-            page::problem(StatusCode::NOT_FOUND, "There is no such page", "Check the address.").into_response()
+            page::problem(StatusCode::NOT_FOUND, "There is no such page", "Check the address.")
+                .into_response()
         })
         // A HEAD would do what a GET does: spend a flow for somebody who only looks.
         .layer(middleware::from_fn(headers::refuse_head))

@@ -58,7 +58,14 @@ mod tests {
     fn a_link_is_read_whole() {
         let query = "public_key=tw_pk_x&connection_id=u%3A1&hmac=ab&params[subdomain]=acme&authorization_params%5Bprompt%5D=login&user_scope=a,b&return_url=https%3A%2F%2Fx";
         let begin = read("zendesk".to_owned(), query).map(|it| {
-            (it.connection_id, it.signature, it.connection_config, it.authorization_params, it.user_scopes, it.return_url)
+            (
+                it.connection_id,
+                it.signature,
+                it.connection_config,
+                it.authorization_params,
+                it.user_scopes,
+                it.return_url,
+            )
         });
         let map = |key: &str, value: &str| StringMap::from([(key.to_owned(), value.to_owned())]);
         let expected = (

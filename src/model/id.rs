@@ -76,9 +76,7 @@ identifier!(
 );
 
 fn is_slug(value: &str, allowed: impl Fn(char) -> bool) -> bool {
-    value.len() <= 63
-        && value.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && value.chars().all(allowed)
+    value.len() <= 63 && value.starts_with(|c: char| c.is_ascii_alphanumeric()) && value.chars().all(allowed)
 }
 
 #[cfg(test)]

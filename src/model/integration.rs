@@ -89,7 +89,9 @@ pub fn check_scopes(scopes: &[String]) -> Result<(), &'static str> {
         return Err("are too many: expected at most 200");
     }
     if !scopes.iter().all(token) {
-        return Err("are malformed: expected printable ASCII without spaces, `\"` and `\\` (RFC 6749, section 3.3)");
+        return Err(
+            "are malformed: expected printable ASCII without spaces, `\"` and `\\` (RFC 6749, section 3.3)",
+        );
     }
     Ok(())
 }

@@ -165,8 +165,7 @@ impl ApiKey {
         if expire_time.is_some_and(|time| time <= now) {
             return Err(Error::field("expire_time", "is in the past"));
         }
-        let secret: SecretString =
-            format!("{}{}", kind.prefix(), token(random)?.expose_secret()).into();
+        let secret: SecretString = format!("{}{}", kind.prefix(), token(random)?.expose_secret()).into();
         let key = Self {
             id: super::uuid_v7(random, now)?,
             project_id,

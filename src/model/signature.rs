@@ -136,7 +136,8 @@ impl Signature {
             return Some(Self::V1(parse_hex(text)?));
         };
         let (expiry, mac) = rest.split_once(",v2=")?;
-        let canonical = !expiry.is_empty() && expiry.len() <= 12 && expiry.bytes().all(|b| b.is_ascii_digit());
+        let canonical =
+            !expiry.is_empty() && expiry.len() <= 12 && expiry.bytes().all(|b| b.is_ascii_digit());
         canonical.then_some(())?;
         Some(Self::V2 { expiry: expiry.parse().ok()?, mac: parse_hex(mac)? })
     }

@@ -87,9 +87,9 @@ impl HttpClient {
 
     /// Sends a request and reads the whole answer, up to the limit.
     pub(super) async fn send(&self, request: oauth2::HttpRequest) -> Result<Answer, Failure> {
-        let request = request.try_into().map_err(|_| Failure::Invalid {
-            problem: "no request could be made of it".to_owned(),
-        })?;
+        let request = request
+            .try_into()
+            .map_err(|_| Failure::Invalid { problem: "no request could be made of it".to_owned() })?;
         let mut response = self.client.execute(request).await.map_err(|error| unavailable(&error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = zeroize::Zeroizing::new(Vec::new());

@@ -35,7 +35,8 @@ impl Members {
     }
 
     pub(super) fn refresh_token_expires_in(&self) -> Option<Duration> {
-        let value = self.map.get("refresh_token_expires_in").or_else(|| self.map.get("refresh_expires_in"))?;
+        let value =
+            self.map.get("refresh_token_expires_in").or_else(|| self.map.get("refresh_expires_in"))?;
         let seconds = lifetime(value)?;
         i64::try_from(seconds).ok().map(Duration::seconds)
     }
@@ -80,7 +81,9 @@ fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
     let content_type = content_type.unwrap_or_default();
     if content_type.starts_with("application/x-www-form-urlencoded") {
         let pairs = form_urlencoded::parse(&answer.body);
-        return Ok(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect());
+        return Ok(pairs
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect());
     }
     match serde_json::from_slice(&answer.body) {
         Ok(Value::Object(object)) => Ok(object),
@@ -94,7 +97,8 @@ fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
 fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap) -> Option<Failure> {
     let error = object.get("error")?;
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
-    let code = error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));
+    let code =
+        error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));
     let code = clean(code.unwrap_or("unknown_error"), MAX_CODE_CHARS);
     let code = provider.error_code(&code).to_owned();
     let words = ["error_description", "message", "error_message"];

@@ -88,11 +88,12 @@ impl Provider {
             }
         }
         for (name, template) in &self.definition.callback.expect {
-            let expected = Template::parse(template).and_then(|template| {
-                template.fill(|field| config.get(field).map(String::as_str))
-            });
+            let expected = Template::parse(template)
+                .and_then(|template| template.fill(|field| config.get(field).map(String::as_str)));
             if query.get(name) != expected.ok().as_deref() {
-                return Err(Error::CallbackInvalid(format!("its `{name}` is not the one that was begun with")));
+                return Err(Error::CallbackInvalid(format!(
+                    "its `{name}` is not the one that was begun with"
+                )));
             }
         }
         Ok(())

@@ -1,12 +1,7 @@
 //! Loading the catalog: every entry is checked when it is read, so that a bad one is a message at start and not a
 //! surprise in a flow.
 
-use std::{
-    collections::BTreeMap,
-    fmt, fs, io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
 
 use rust_embed::RustEmbed;
 use url::Url;
@@ -125,17 +120,13 @@ impl Provider {
     }
 
     fn new(id: ProviderId, definition: Definition, transport: Transport) -> Result<Self, String> {
-        let pins: Vec<_> = definition
-            .hosts
-            .iter()
-            .map(|host| pin(host, transport))
-            .collect::<Result<_, _>>()?;
+        let pins: Vec<_> =
+            definition.hosts.iter().map(|host| pin(host, transport)).collect::<Result<_, _>>()?;
         if pins.is_empty() {
             return Err("`hosts` is empty: name the hosts of the endpoints".to_owned());
         }
-        let endpoint = |name: &str, text: &str| {
-            Template::parse(text).map_err(|problem| format!("`{name}` {problem}"))
-        };
+        let endpoint =
+            |name: &str, text: &str| Template::parse(text).map_err(|problem| format!("`{name}` {problem}"));
         let provider = Self {
             authorization_endpoint: endpoint("authorization_endpoint", &definition.authorization_endpoint)?,
             token_endpoint: endpoint("token_endpoint", &definition.token_endpoint)?,
@@ -143,7 +134,8 @@ impl Provider {
                 .config
                 .iter()
                 .map(|(name, field)| {
-                    Field::new(name.clone(), field.clone()).map_err(|problem| format!("`config.{name}`: {problem}"))
+                    Field::new(name.clone(), field.clone())
+                        .map_err(|problem| format!("`config.{name}`: {problem}"))
                 })
                 .collect::<Result<_, _>>()?,
             id,
@@ -166,19 +158,24 @@ impl Provider {
                 return Err(format!("`{{{name}}}` is not declared: add `[config.{name}]`"));
             }
         }
-        let reserved = definition.authorization_params.keys().find(|name| RESERVED_PARAMS.contains(&name.as_str()));
+        let reserved =
+            definition.authorization_params.keys().find(|name| RESERVED_PARAMS.contains(&name.as_str()));
         if let Some(name) = reserved {
             return Err(format!("`authorization_params.{name}` is set by tokenwell itself"));
         }
         if definition.pkce_disabled_reason.as_ref().is_some_and(|reason| reason.trim().len() < 20) {
-            return Err("`pkce_disabled_reason` says nothing: write down why the provider refuses PKCE".to_owned());
+            return Err(
+                "`pkce_disabled_reason` says nothing: write down why the provider refuses PKCE".to_owned()
+            );
         }
         let mut example = StringMap::new();
         for field in &self.fields {
             example.extend(Self::example_of(field)?);
         }
         let urls = [self.authorization_endpoint(&example), self.token_endpoint(&example)];
-        urls.into_iter().try_for_each(|url| url.map(drop)).map_err(|error| format!("with its examples: {error}"))
+        urls.into_iter()
+            .try_for_each(|url| url.map(drop))
+            .map_err(|error| format!("with its examples: {error}"))
     }
 
     fn example_of(field: &Field) -> Result<Option<(String, String)>, String> {
@@ -195,7 +192,8 @@ impl Provider {
         if example.is_empty() {
             return Ok(None);
         }
-        let value = field.normalize(example).map_err(|problem| format!("`config.{name}.example` {problem}"))?;
+        let value =
+            field.normalize(example).map_err(|problem| format!("`config.{name}.example` {problem}"))?;
         Ok(Some((name.to_owned(), value)))
     }
 }

@@ -139,7 +139,9 @@ impl Field {
     fn choose(&self, input: &str) -> Option<String> {
         let same = |text: &String| text.eq_ignore_ascii_case(input.trim_end_matches('/'));
         let choice = self.definition.choices.iter().find(|choice| {
-            same(&choice.value) || choice.substitute.as_ref().is_some_and(same) || choice.aliases.iter().any(same)
+            same(&choice.value)
+                || choice.substitute.as_ref().is_some_and(same)
+                || choice.aliases.iter().any(same)
         });
         choice.map(|choice| choice.value.clone())
     }
@@ -229,9 +231,7 @@ impl Provider {
             Capture::Callback(name) => query.get(name).map(str::to_owned),
             Capture::TokenResponse(_) => None,
         })
-        .map_err(|field| {
-            Error::CallbackInvalid(format!("its `{field}` is not one of `{}`'s own", self.id))
-        })
+        .map_err(|field| Error::CallbackInvalid(format!("its `{field}` is not one of `{}`'s own", self.id)))
     }
 
     /// Adds to the config what the token response says.
@@ -275,7 +275,8 @@ pub(super) fn invalid(provider: &ProviderId, field: &str, problem: String) -> Er
 }
 
 fn violation(field: &str, description: impl Into<String>) -> FieldViolation {
-    let path = if field.is_empty() { "connection_config".to_owned() } else { format!("connection_config.{field}") };
+    let path =
+        if field.is_empty() { "connection_config".to_owned() } else { format!("connection_config.{field}") };
     FieldViolation::new(path, description)
 }
 
@@ -297,7 +298,9 @@ fn pasted_host(input: &str) -> Option<String> {
     let plain = matches!(url.scheme(), "http" | "https") && url.port().is_none();
     match url.host() {
         // The text itself must name the host: what a parser decodes or maps (percent signs, IDNA) was not meant.
-        Some(Host::Domain(host)) if plain && absolute.to_ascii_lowercase().contains(host) => Some(host.to_owned()),
+        Some(Host::Domain(host)) if plain && absolute.to_ascii_lowercase().contains(host) => {
+            Some(host.to_owned())
+        }
         _ => None,
     }
 }

@@ -10,7 +10,8 @@ impl HostPin {
     /// Reads a pin. A suffix has a leading dot and at least two labels, so that nothing pins a whole top-level domain.
     pub fn parse(text: &str) -> Result<Self, String> {
         let name = text.strip_prefix('.').unwrap_or(text);
-        let clean = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        let clean =
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         let labels = name.split('.').all(|label| !label.is_empty() && label.len() <= 63);
         let enough = name.contains('.') || (text == name && name == "localhost");
         if clean && labels && enough {
@@ -67,7 +68,9 @@ mod tests {
     fn a_suffix_matches_at_a_label_boundary() {
         let pin = HostPin::parse(".zendesk.com").unwrap_or(HostPin(String::new()));
         assert!(pin.matches("acme.zendesk.com"));
-        for bad in ["zendesk.com", ".zendesk.com", "evilzendesk.com", "acme.zendesk.com.evil.com", "zendesk.com."] {
+        for bad in
+            ["zendesk.com", ".zendesk.com", "evilzendesk.com", "acme.zendesk.com.evil.com", "zendesk.com."]
+        {
             assert!(!pin.matches(bad), "{bad}");
         }
     }

@@ -21,7 +21,9 @@ impl Template {
             let (literal, tail) = rest.split_at(open);
             let inner = tail.strip_prefix('{').ok_or("has a `}` without a `{`")?;
             let (name, after) = inner.split_once('}').ok_or("has a `{` without a `}`")?;
-            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+            if name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            {
                 return Err(format!("names no field in `{{{name}}}`"));
             }
             if !literal.is_empty() {

@@ -1,8 +1,8 @@
 //! Connections: reading, granting, leasing, refreshing.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ActiveValue::Set,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -13,8 +13,9 @@ use super::{
     seal::{Place, row_name},
 };
 use crate::model::{
-    Connection, ConnectionId, ConnectionState, Credentials, Error, Flow, IntegrationId, Metadata, OffsetDateTime,
-    Page, PageRequest, ProjectId, ProviderId, Result, SecretString, StringMap, TokenSet, Uuid, uuid_v7,
+    Connection, ConnectionId, ConnectionState, Credentials, Error, Flow, IntegrationId, Metadata,
+    OffsetDateTime, Page, PageRequest, ProjectId, ProviderId, Result, SecretString, StringMap, TokenSet,
+    Uuid, uuid_v7,
 };
 
 const TABLE: &str = "connections";
@@ -114,7 +115,8 @@ impl Store {
         let flow = grant.flow;
         // An insert that meets another one becomes an update, and the other way round; each try is one statement.
         for _ in 0..8 {
-            let found = self.find_connection(&flow.project_id, &flow.integration_id, &flow.connection_id).await?;
+            let found =
+                self.find_connection(&flow.project_id, &flow.integration_id, &flow.connection_id).await?;
             let done = match found {
                 Some(row) => self.renew_grant(row.id, grant, now).await?,
                 None => self.insert_grant(grant, now).await?,
@@ -208,8 +210,9 @@ impl Store {
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<Option<i64>> {
-        let free =
-            Condition::any().add(Column::LeaseUntil.is_null()).add(Column::LeaseUntil.lte(column::micros(now)));
+        let free = Condition::any()
+            .add(Column::LeaseUntil.is_null())
+            .add(Column::LeaseUntil.lte(column::micros(now)));
         let done = Entity::update_many()
             .col_expr(Column::Epoch, Expr::value(epoch + 1))
             .col_expr(Column::LeaseUntil, Expr::value(column::micros(until)))
@@ -324,7 +327,11 @@ impl Store {
             access_token: open(ACCESS_TOKEN, &row.access_token)?,
             token_type: row.token_type.clone(),
             expire_time: row.token_expire_time.map(column::time).transpose()?,
-            refresh_token: row.refresh_token.as_deref().map(|token| open(REFRESH_TOKEN, token)).transpose()?,
+            refresh_token: row
+                .refresh_token
+                .as_deref()
+                .map(|token| open(REFRESH_TOKEN, token))
+                .transpose()?,
             refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
         };
         let lease_until = row.lease_until.map(column::time).transpose()?;

@@ -11,8 +11,8 @@ use super::{
     seal::{Place, row_name},
 };
 use crate::model::{
-    Completion, ConnectionId, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime, ProjectId, ProviderId,
-    Result, SecretString, Uuid, digest,
+    Completion, ConnectionId, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime, ProjectId,
+    ProviderId, Result, SecretString, Uuid, digest,
 };
 
 const TABLE: &str = "flows";
@@ -42,7 +42,11 @@ impl Store {
         let flow = new.flow;
         let row = row_name(flow.id);
         let seal = |name, secret: &SecretString| {
-            self.keys.seal_text(&*self.random, Place::new(TABLE, name, &row, flow.project_id.as_str()), secret)
+            self.keys.seal_text(
+                &*self.random,
+                Place::new(TABLE, name, &row, flow.project_id.as_str()),
+                secret,
+            )
         };
         let row = ActiveModel {
             id: Set(flow.id),
@@ -92,7 +96,9 @@ impl Store {
     /// Binds a pending flow to a browser, if it is bound to none or to this one. Flows that are not to be bound count as
     /// bound.
     pub async fn bind_browser(&self, flow: &Flow, browser_digest: &str) -> Result<bool> {
-        let mine = Condition::any().add(Column::BrowserDigest.is_null()).add(Column::BrowserDigest.eq(browser_digest));
+        let mine = Condition::any()
+            .add(Column::BrowserDigest.is_null())
+            .add(Column::BrowserDigest.eq(browser_digest));
         let done = Entity::update_many()
             .col_expr(Column::BrowserDigest, Expr::value(browser_digest))
             .filter(Column::Id.eq(flow.id))
@@ -184,8 +190,9 @@ impl Store {
 
     fn flow(&self, row: Model) -> Result<Flow> {
         let name = row_name(row.id);
-        let open =
-            |column, sealed: &[u8]| self.keys.open_text(Place::new(TABLE, column, &name, &row.project_id), sealed);
+        let open = |column, sealed: &[u8]| {
+            self.keys.open_text(Place::new(TABLE, column, &name, &row.project_id), sealed)
+        };
         let completion = match row.completion.as_str() {
             "automatic" => Completion::Automatic,
             "confirm" => Completion::Confirm,

@@ -1,7 +1,8 @@
 //! Integrations.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ActiveValue::Set,
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
@@ -14,7 +15,9 @@ use super::{
     failed, is_duplicate,
     seal::{Place, row_name},
 };
-use crate::model::{Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, Uuid};
+use crate::model::{
+    Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, Uuid,
+};
 
 const TABLE: &str = "integrations";
 const CLIENT_SECRET: &str = "client_secret";
@@ -36,13 +39,19 @@ impl Store {
         };
         match Entity::insert(row).exec_without_returning(&self.db).await {
             Ok(_) => Ok(()),
-            Err(error) if is_duplicate(&error) => Err(Error::IntegrationAlreadyExists(integration.id.clone())),
+            Err(error) if is_duplicate(&error) => {
+                Err(Error::IntegrationAlreadyExists(integration.id.clone()))
+            }
             Err(error) => Err(failed(error)),
         }
     }
 
     /// Gets an integration, if the project has it.
-    pub async fn get_integration(&self, project: &ProjectId, id: &IntegrationId) -> Result<Option<Integration>> {
+    pub async fn get_integration(
+        &self,
+        project: &ProjectId,
+        id: &IntegrationId,
+    ) -> Result<Option<Integration>> {
         let query = Entity::find()
             .filter(Column::ProjectId.eq(project.as_str()))
             .filter(Column::IntegrationId.eq(id.as_str()));
@@ -58,7 +67,11 @@ impl Store {
     }
 
     /// Lists a project's integrations by id.
-    pub async fn list_integrations(&self, project: &ProjectId, page: &PageRequest) -> Result<Page<Integration>> {
+    pub async fn list_integrations(
+        &self,
+        project: &ProjectId,
+        page: &PageRequest,
+    ) -> Result<Page<Integration>> {
         let mut query = Entity::find()
             .filter(Column::ProjectId.eq(project.as_str()))
             .order_by_asc(Column::IntegrationId)
@@ -93,7 +106,10 @@ impl Store {
         let connections = Query::select()
             .expr(Expr::value(1))
             .from(connection::Entity)
-            .and_where(Expr::col((connection::Entity, connection::Column::IntegrationRowId)).equals((Entity, Column::Id)))
+            .and_where(
+                Expr::col((connection::Entity, connection::Column::IntegrationRowId))
+                    .equals((Entity, Column::Id)),
+            )
             .to_owned();
         let done = Entity::delete_many()
             .filter(Column::ProjectId.eq(project.as_str()))
@@ -104,7 +120,9 @@ impl Store {
         match done {
             Ok(done) => Ok(done.rows_affected == 1),
             // A connection that came between the look and the deed.
-            Err(error) if matches!(error.sql_err(), Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_))) => {
+            Err(error)
+                if matches!(error.sql_err(), Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_))) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(failed(error)),

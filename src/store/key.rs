@@ -1,8 +1,8 @@
 //! API keys.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _, sea_query::Expr,
 };
 
 use super::{
@@ -11,8 +11,8 @@ use super::{
     failed,
 };
 use crate::model::{
-    ApiKey, Error, ExposeSecret as _, KeyKind, OffsetDateTime, Page, PageRequest, Permission, ProjectId, Result,
-    SecretString, Uuid, digest,
+    ApiKey, Error, ExposeSecret as _, KeyKind, OffsetDateTime, Page, PageRequest, Permission, ProjectId,
+    Result, SecretString, Uuid, digest,
 };
 
 const TABLE: &str = "api_keys";
@@ -64,7 +64,12 @@ impl Store {
     }
 
     /// Revokes a key, if the project has it and it is not revoked already. Gives the key as it is then.
-    pub async fn revoke_api_key(&self, project: &ProjectId, id: Uuid, now: OffsetDateTime) -> Result<Option<ApiKey>> {
+    pub async fn revoke_api_key(
+        &self,
+        project: &ProjectId,
+        id: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Option<ApiKey>> {
         Entity::update_many()
             .col_expr(Column::RevokeTime, Expr::value(column::micros(now)))
             .filter(Column::Id.eq(id))

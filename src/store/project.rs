@@ -1,7 +1,9 @@
 //! Projects and their settings.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 
 use super::{
     Store, column,
@@ -9,7 +11,9 @@ use super::{
     failed, is_duplicate,
     seal::Place,
 };
-use crate::model::{Error, ExposeSecret as _, HmacKey, Page, PageRequest, Project, ProjectId, Result, Settings};
+use crate::model::{
+    Error, ExposeSecret as _, HmacKey, Page, PageRequest, Project, ProjectId, Result, Settings,
+};
 
 const TABLE: &str = "projects";
 

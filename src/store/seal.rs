@@ -40,7 +40,9 @@ pub enum KeyRingError {
     #[error("there is no sealing key: make one with `tokenwell keys generate-sealing-key`")]
     Empty,
     /// A line is not a key. The line itself may be one and is not shown.
-    #[error("sealing key {0} is malformed: expected `<id>:<base64 of 32 bytes>`, the id being 1 to 32 letters, digits, `-` and `_`")]
+    #[error(
+        "sealing key {0} is malformed: expected `<id>:<base64 of 32 bytes>`, the id being 1 to 32 letters, digits, `-` and `_`"
+    )]
     Malformed(usize),
     /// A key that nobody made by chance.
     #[error("sealing key {0} is all of one byte: make one with `tokenwell keys generate-sealing-key`")]
@@ -88,7 +90,9 @@ impl KeyRing {
     /// Reads a key file, or makes one with a new key that only its owner may read.
     pub fn read_or_create(path: &Path, random: &dyn Random) -> Result<Self, KeyRingError> {
         match create(path, random) {
-            Err(KeyRingError::File(error)) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(path),
+            Err(KeyRingError::File(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Self::read(path)
+            }
             Err(error) => Err(error),
             Ok(()) => Self::read(path),
         }

@@ -65,12 +65,13 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_answered() {
         #[expect(clippy::panic, reason = "what is tested")]
-        let service = ServiceBuilder::new().layer(PanicLayer).service(service_fn(async |_: Request<Body>| {
-            if true {
-                panic!("canary");
-            }
-            Ok::<_, Infallible>(Response::new(Body::empty()))
-        }));
+        let service =
+            ServiceBuilder::new().layer(PanicLayer).service(service_fn(async |_: Request<Body>| {
+                if true {
+                    panic!("canary");
+                }
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            }));
         let response = service.oneshot(Request::new(Body::empty())).await;
         let status = response.ok().and_then(|response| tonic::Status::from_header_map(response.headers()));
         assert_eq!(status.as_ref().map(tonic::Status::code), Some(tonic::Code::Internal));

@@ -46,7 +46,12 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let id = request_id(request.headers().get(REQUEST_ID));
         let shown = id.to_str().unwrap_or_default();
-        let span = tracing::info_span!("call", method = method(&request), request_id = shown, project = tracing::field::Empty);
+        let span = tracing::info_span!(
+            "call",
+            method = method(&request),
+            request_id = shown,
+            project = tracing::field::Empty
+        );
         let call = span.in_scope(|| self.inner.call(request));
         let answer = async move {
             let mut response = call.await?;

@@ -52,7 +52,8 @@ impl Browser {
 
     /// Asks with a bearer token.
     pub(super) async fn ask(&self, url: &str, token: &str) -> Result<(u16, String), Failure> {
-        let request = http::Request::get(url).header("authorization", format!("Bearer {token}")).body(Vec::new())?;
+        let request =
+            http::Request::get(url).header("authorization", format!("Bearer {token}")).body(Vec::new())?;
         let response = self.http.fetch(request).await?;
         Ok((response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned()))
     }

@@ -74,8 +74,10 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         admin_listen: loopback(port(args.admin_port)),
         public_url: None,
     };
-    let environment =
-        Environment { providers: vec![("sandbox.toml".to_owned(), entry(&sandbox_url))], ..Environment::default() };
+    let environment = Environment {
+        providers: vec![("sandbox.toml".to_owned(), entry(&sandbox_url))],
+        ..Environment::default()
+    };
     let mut app = App::start(&serve_args(directory.path(), listen), environment).await?;
     let first = app.take_first_key().ok_or("the demo's database is not new")?;
     let addresses = app.addresses()?;
@@ -194,10 +196,7 @@ Ctrl-C ends it and removes its data.",
         gateway = demo.addresses.gateway,
         sandbox = demo.sandbox_url,
         key = demo.key.expose_secret(),
-        begin = call(
-            r#"{"integrationId":"sandbox","connectionId":"ada"}"#,
-            "auth.v1.AuthService/Begin"
-        ),
+        begin = call(r#"{"integrationId":"sandbox","connectionId":"ada"}"#, "auth.v1.AuthService/Begin"),
         get = call(
             r#"{"integrationId":"sandbox","connectionId":"ada"}"#,
             "connection.v1.ConnectionService/Get"

@@ -56,7 +56,9 @@ pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
     fact("scopes", &connection.granted_scopes.join(" "));
 
     let green = anstyle::AnsiColor::Green.on_default().bold();
-    anstream::println!("\n{green}A whole flow and a refresh.{green:#} Run `tokenwell demo` to play with it yourself.");
+    anstream::println!(
+        "\n{green}A whole flow and a refresh.{green:#} Run `tokenwell demo` to play with it yourself."
+    );
     Ok(())
 }
 

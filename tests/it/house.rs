@@ -1,0 +1,209 @@
+//! The house rules that a machine can check: which room uses which, which crate lives where, how long a file may be.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::support::TestResult;
+
+/// The rooms from left to right; a room uses rooms to its left. Those with the same number do not use each other.
+const ROOMS: [(&str, u8); 11] = [
+    ("model", 0),
+    ("provider", 1),
+    ("sandbox", 1),
+    ("oauth", 2),
+    ("store", 2),
+    ("flow", 3),
+    ("api", 4),
+    ("gateway", 5),
+    ("config", 5),
+    ("app", 6),
+    ("cli", 7),
+];
+
+/// Crates, and the rooms that may name them.
+const RESIDENTS: [(&str, &[&str]); 11] = [
+    ("sea_orm", &["store"]),
+    ("tokenwell_migrations", &["store"]),
+    ("aes_gcm", &["store"]),
+    ("tonic", &["api"]),
+    ("prost", &["api"]),
+    ("prost_types", &["api"]),
+    ("reqwest", &["oauth"]),
+    ("oauth2", &["oauth"]),
+    ("axum", &["gateway", "sandbox"]),
+    ("toml", &["provider"]),
+    ("clap", &["cli", "config"]),
+];
+
+const MAX_LINES: usize = 400;
+
+/// What is wrong with a file's text, if it lies in this room.
+fn faults(room: &str, text: &str) -> Vec<String> {
+    let rank = |name: &str| ROOMS.iter().find(|(room, _)| *room == name).map(|(_, rank)| *rank);
+    let mut faults = Vec::new();
+    for used in rooms_used(text) {
+        match (rank(room), rank(&used)) {
+            (Some(own), Some(other)) if used != room && other >= own => {
+                faults.push(format!("`{room}` uses `{used}`, which is not to its left"));
+            }
+            (_, None) if room != "lib" => faults.push(format!("`{room}` uses `crate::{used}`, which is no room")),
+            _ => {}
+        }
+    }
+    for (resident, rooms) in RESIDENTS {
+        let named = text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| names(line, resident));
+        if named && !rooms.contains(&room) {
+            faults.push(format!("`{room}` names the crate `{resident}`, which lives in {rooms:?}"));
+        }
+    }
+    faults
+}
+
+/// The rooms after `crate::`, also in a braced list.
+fn rooms_used(text: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for (index, _) in text.match_indices("crate::") {
+        let rest = &text[index + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            let mut first = true;
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => first = true,
+                    _ => {}
+                }
+                if depth == 0 && first && (c.is_alphanumeric() || c == '_') {
+                    word.push(c);
+                } else if !word.is_empty() {
+                    used.insert(std::mem::take(&mut word));
+                    first = false;
+                }
+            }
+            if !word.is_empty() {
+                used.insert(word);
+            }
+        } else {
+            used.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    used
+}
+
+/// Whether a line of code names a crate: `use NAME`, or `NAME::` that is no part of a longer path.
+fn names(line: &str, resident: &str) -> bool {
+    line.match_indices(resident).any(|(index, _)| {
+        let before = line[..index].chars().next_back();
+        let after = &line[index + resident.len()..];
+        let starts = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"' || c == '.');
+        let imported = line.trim_start().starts_with("use ") && after.starts_with(';');
+        starts && (after.starts_with("::") || imported)
+    })
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_import_goes_to_the_left() -> TestResult {
+    let source = root().join("src");
+    let mut wrong = Vec::new();
+    for path in sources(&source) {
+        let relative = path.strip_prefix(&source)?;
+        let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let room = first.trim_end_matches(".rs");
+        if room == "main" {
+            continue;
+        }
+        let text = fs::read_to_string(&path)?;
+        wrong.extend(faults(room, &text).into_iter().map(|fault| format!("{}: {fault}", relative.display())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The check itself: it finds wrong imports in every form that Rust has.
+#[test]
+fn the_check_finds_wrong_imports() {
+    for (room, text) in [
+        ("model", "use crate::store::Store;"),
+        ("store", "use crate::{model::{A, B}, flow::Flows};"),
+        ("store", "fn f() { crate::oauth::x() }"),
+        ("oauth", "use crate::{\n    model::A,\n    store::{B, C},\n};"),
+        ("api", "use crate::gateway;"),
+        ("flow", "use sea_orm::Entity;"),
+        ("gateway", "let x = tonic::Status::new();"),
+        ("cli", "use reqwest;"),
+        ("model", "use crate::nowhere::A;"),
+    ] {
+        assert!(!faults(room, text).is_empty(), "{room}: {text}");
+    }
+    for (room, text) in [
+        ("flow", "use crate::{model::Flow, oauth::Grant, store::Store};"),
+        ("api", "use tonic::Status; use crate::flow::Flows;"),
+        ("model", "// sea_orm::Entity is elsewhere"),
+        ("store", "use super::project; use crate::model::Project;"),
+    ] {
+        assert_eq!(faults(room, text), Vec::<String>::new(), "{room}: {text}");
+    }
+}
+
+#[test]
+fn no_file_is_too_long() -> TestResult {
+    let mut long = Vec::new();
+    for path in ["src", "migrations", "tests/it"].iter().flat_map(|directory| sources(&root().join(directory))) {
+        let lines = fs::read_to_string(&path)?.lines().count();
+        if lines > MAX_LINES {
+            long.push(format!("{}: {lines}", path.display()));
+        }
+    }
+    assert!(long.is_empty(), "longer than {MAX_LINES} lines:\n{}", long.join("\n"));
+    Ok(())
+}
+
+/// Every file is reached from `lib.rs` or `main.rs`: none is dead.
+#[test]
+fn every_file_is_reached() -> TestResult {
+    let source = root().join("src");
+    let mut reached = BTreeSet::new();
+    let mut open = vec![source.join("lib.rs"), source.join("main.rs")];
+    while let Some(path) = open.pop() {
+        let text = fs::read_to_string(&path)?;
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let parent = path.parent().unwrap().to_owned();
+        let home = if ["lib", "main", "mod"].contains(&stem.as_str()) { parent } else { parent.join(stem) };
+        for line in text.lines() {
+            let words: Vec<_> = line.trim().trim_start_matches("pub(super) ").trim_start_matches("pub ").split(' ').collect();
+            if let ["mod", name] = words[..]
+                && let Some(name) = name.strip_suffix(';')
+            {
+                let file = home.join(format!("{name}.rs"));
+                open.push(if file.exists() { file } else { home.join(name).join("mod.rs") });
+            }
+        }
+        reached.insert(path);
+    }
+    let dead: Vec<_> = sources(&source).into_iter().filter(|path| !reached.contains(path)).collect();
+    assert!(dead.is_empty(), "{dead:?}");
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! A clock that a test moves.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use tokenwell::model::{Clock, Duration, OffsetDateTime};
+
+/// Stands still until a test moves it. Clones are the same clock.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock at a moment of 2026.
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(1_790_000_000_000_000)))
+    }
+
+    /// Moves it.
+    pub fn advance(&self, by: Duration) {
+        let micros = i64::try_from(by.whole_microseconds()).unwrap();
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> OffsetDateTime {
+        let micros = self.0.load(Ordering::SeqCst);
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).unwrap()
+    }
+}

@@ -1,0 +1,75 @@
+//! Databases of tests: SQLite in a directory of its own, or a database of its own in the test run's PostgreSQL.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use tempfile::TempDir;
+use tokenwell::config::StorageArgs;
+
+/// One database, gone after the test.
+pub struct Database {
+    directory: TempDir,
+    url: Option<String>,
+}
+
+/// The kinds of databases that every store test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A sealing key that is the same for all replicas of a test.
+const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+impl Database {
+    /// SQLite in a new directory.
+    pub fn sqlite() -> Self {
+        Self { directory: TempDir::new().unwrap(), url: None }
+    }
+
+    /// A new database in PostgreSQL, which `make test` starts.
+    #[expect(clippy::disallowed_methods, reason = "the test run names its PostgreSQL by a variable")]
+    pub async fn postgres() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = std::env::var("TOKENWELL_TEST_POSTGRES_URL")
+            .expect("TOKENWELL_TEST_POSTGRES_URL names no PostgreSQL: run `scripts/with-postgres cargo test`");
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        let admin = sea_orm::Database::connect(&server).await.unwrap();
+        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin.close().await.unwrap();
+        let (base, _) = server.rsplit_once('/').unwrap();
+        Self { directory: TempDir::new().unwrap(), url: Some(format!("{base}/{name}")) }
+    }
+
+    /// A database of this kind.
+    pub async fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => Self::sqlite(),
+            Kind::Postgres => Self::postgres().await,
+        }
+    }
+
+    /// The arguments that name it.
+    pub fn storage(&self) -> StorageArgs {
+        StorageArgs {
+            data_dir: self.directory.path().to_owned(),
+            database_url: self.url.as_deref().map(Into::into),
+            database_max_connections: 8,
+            sealing_keys: Some(KEY.into()),
+            sealing_key_file: None,
+        }
+    }
+
+    /// The directory of SQLite's files.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// A connection past the store, for looking at what is there.
+    pub async fn connect(&self) -> DatabaseConnection {
+        let path = self.directory.path().join("tokenwell.db");
+        let url = self.url.clone().unwrap_or_else(|| format!("sqlite://{}", path.display()));
+        sea_orm::Database::connect(url).await.unwrap()
+    }
+}

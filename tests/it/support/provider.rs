@@ -1,0 +1,74 @@
+//! The sandbox as a provider of a test: plain over loopback, or wearing a real provider's quirks over TLS.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use tokenwell::{
+    model::{Duration, OsRandom},
+    oauth::HttpOptions,
+    sandbox::{Client, Options, Quirks, Sandbox},
+};
+use tokio::{net::TcpListener, task::AbortHandle};
+
+use super::{ManualClock, tls};
+
+pub const CLIENT_ID: &str = "client-of-tokenwell";
+/// Searched for where no secret may be.
+pub const CLIENT_SECRET: &str = "canary-client-secret-7Yq:%+ /é";
+
+/// A provider that listens.
+pub struct TestProvider {
+    pub sandbox: Sandbox,
+    pub address: SocketAddr,
+    /// The catalog entry for a plain one; a quirky one is in the built-in catalog.
+    pub entry: Option<(String, String)>,
+    pub http: HttpOptions,
+    task: AbortHandle,
+}
+
+impl TestProvider {
+    /// The sandbox with its own entry `sandbox`, on http over loopback. Access tokens live an hour of the test's clock.
+    pub async fn plain(clock: &ManualClock) -> Self {
+        let sandbox = sandbox(Quirks::default(), clock);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = sandbox.router();
+        let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+        let entry = format!(
+            "display_name = \"Sandbox\"\ncategories = [\"test\"]\n\
+             documentation = \"https://www.rfc-editor.org/rfc/rfc6749\"\n\
+             authorization_endpoint = \"http://{address}/authorize\"\ntoken_endpoint = \"http://{address}/token\"\n\
+             hosts = [\"127.0.0.1\"]\ntoken_endpoint_auth_method = \"client_secret_basic\"\n\
+             default_scopes = [\"read\", \"write\"]\n"
+        );
+        let entry = Some(("sandbox.toml".to_owned(), entry));
+        Self { sandbox, address, entry, http: HttpOptions::default(), task: task.abort_handle() }
+    }
+
+    /// The sandbox wearing quirks, under the provider's own host names over TLS.
+    pub async fn quirky(quirks: Quirks, hosts: &[&str], clock: &ManualClock) -> Self {
+        let sandbox = sandbox(quirks, clock);
+        let (address, authority, task) = tls::serve(sandbox.router(), hosts).await;
+        let http = HttpOptions {
+            extra_roots: vec![authority],
+            resolver: Some(Arc::new(tls::OneAddress(address))),
+            ..HttpOptions::default()
+        };
+        Self { sandbox, address, entry: None, http, task }
+    }
+}
+
+impl Drop for TestProvider {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn sandbox(quirks: Quirks, clock: &ManualClock) -> Sandbox {
+    let client = Client {
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: Some(CLIENT_SECRET.into()),
+        redirect_uris: Vec::new(),
+    };
+    let options = Options { clients: vec![client], access_token_ttl: Duration::hours(1), quirks };
+    Sandbox::new(options, Arc::new(clock.clone()), Arc::new(OsRandom))
+}

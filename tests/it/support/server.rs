@@ -1,0 +1,257 @@
+//! A whole server on ports of the system's choice, and clients for it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokenwell::{
+    api::pb::{
+        auth::v1::{BeginRequest, BeginResponse, auth_service_client::AuthServiceClient},
+        connection::v1::{
+            Connection, GetRequest, OAuth2Credentials, connection_service_client::ConnectionServiceClient,
+            credentials::Kind,
+        },
+        integration::v1::{CreateRequest, Integration, integration_service_client::IntegrationServiceClient},
+        project::v1::{Settings, UpdateSettingsRequest, project_service_client::ProjectServiceClient},
+        provider::v1::provider_service_client::ProviderServiceClient,
+    },
+    app::{Addresses, App, Environment},
+    config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
+    model::{ExposeSecret as _, OsRandom},
+    oauth::HttpOptions,
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+use tonic::{
+    Request, Status,
+    metadata::MetadataValue,
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    Browser, Database, ManualClock, TestProvider,
+    browser::Answer,
+    provider::{CLIENT_ID, CLIENT_SECRET},
+};
+
+/// A client that sends an API key with every call.
+pub type Keyed = InterceptedService<Channel, Bearer>;
+
+/// How a server is started.
+pub struct Options {
+    pub clock: ManualClock,
+    pub http: HttpOptions,
+    pub providers: Vec<(String, String)>,
+    pub public_url: Option<String>,
+    pub providers_dir: Option<PathBuf>,
+    pub deadline: Duration,
+}
+
+/// A server that runs, and the first key of its project `default`.
+pub struct TestServer {
+    pub addresses: Addresses,
+    pub public_url: String,
+    pub key: String,
+    pub clock: ManualClock,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// Puts an API key into every call; none if it is empty.
+#[derive(Clone)]
+pub struct Bearer(String);
+
+impl Options {
+    /// A server that has only the built-in catalog.
+    pub fn new(clock: &ManualClock) -> Self {
+        Self {
+            clock: clock.clone(),
+            http: HttpOptions::default(),
+            providers: Vec::new(),
+            public_url: None,
+            providers_dir: None,
+            deadline: Duration::from_secs(60),
+        }
+    }
+
+    /// A server that reaches this provider.
+    pub fn with(clock: &ManualClock, provider: &TestProvider) -> Self {
+        let providers = provider.entry.clone().into_iter().collect();
+        Self { http: provider.http.clone(), providers, ..Self::new(clock) }
+    }
+}
+
+impl TestServer {
+    /// Starts a server on this database. `key` is empty if the database is not new.
+    pub async fn start(database: &Database, options: Options) -> Self {
+        let args = ServeArgs {
+            storage: database.storage(),
+            providers: ProviderArgs {
+                providers_dir: options.providers_dir,
+                dev_loopback_providers: true,
+                provider_ca_file: None,
+            },
+            listen: ListenArgs {
+                grpc_listen: loopback(0),
+                gateway_listen: loopback(0),
+                admin_listen: loopback(0),
+                public_url: options.public_url,
+            },
+            behaviour: BehaviourArgs {
+                deadline: options.deadline,
+                drain: Duration::from_secs(5),
+                no_reflection: false,
+                no_migrate: false,
+            },
+        };
+        let environment = Environment {
+            clock: Arc::new(options.clock.clone()),
+            random: Arc::new(OsRandom),
+            http: options.http,
+            providers: options.providers,
+        };
+        let mut app = App::start(&args, environment).await.unwrap();
+        let key = app.take_first_key().map(|first| first.secret.expose_secret().to_owned()).unwrap_or_default();
+        let addresses = app.addresses().unwrap();
+        let public_url = app.public_url().to_owned();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            app.run(async move { drop(stopped.await) }).await.unwrap();
+        });
+        Self { addresses, public_url, key, clock: options.clock, stop: Some(stop), task: Some(task) }
+    }
+
+    /// A server on SQLite with the plain sandbox as the provider of the integration `sandbox`.
+    pub async fn with_sandbox() -> (Self, TestProvider, Database) {
+        let clock = ManualClock::new();
+        let provider = TestProvider::plain(&clock).await;
+        let database = Database::sqlite();
+        let server = Self::start(&database, Options::with(&clock, &provider)).await;
+        server.create_integration("sandbox", "sandbox").await;
+        (server, provider, database)
+    }
+
+    /// Stops it as SIGTERM does, and waits until it has drained.
+    pub async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.task.take().unwrap().await.unwrap();
+    }
+
+    /// `http://...` of the gateway's listener.
+    pub fn gateway(&self) -> String {
+        format!("http://{}", self.addresses.gateway)
+    }
+
+    fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.addresses.grpc)).unwrap().connect_lazy()
+    }
+
+    pub fn auth(&self, key: &str) -> AuthServiceClient<Keyed> {
+        AuthServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    pub fn connection(&self, key: &str) -> ConnectionServiceClient<Keyed> {
+        ConnectionServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    pub fn integration(&self, key: &str) -> IntegrationServiceClient<Keyed> {
+        IntegrationServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    pub fn provider(&self, key: &str) -> ProviderServiceClient<Keyed> {
+        ProviderServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    pub fn project(&self, key: &str) -> ProjectServiceClient<Keyed> {
+        ProjectServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    /// Creates an integration with the test client of the sandbox.
+    pub async fn create_integration(&self, integration_id: &str, provider_id: &str) -> Integration {
+        let integration = Integration {
+            integration_id: integration_id.to_owned(),
+            provider_id: provider_id.to_owned(),
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: CLIENT_SECRET.to_owned(),
+            ..Integration::default()
+        };
+        let request = CreateRequest { integration: Some(integration) };
+        self.integration(&self.key).create(request).await.unwrap().into_inner().integration.unwrap()
+    }
+
+    /// Changes the settings that `paths` name.
+    pub async fn update_settings(&self, settings: Settings, paths: &[&str]) -> Settings {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let request = UpdateSettingsRequest {
+            settings: Some(settings),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        };
+        self.project(&self.key).update_settings(request).await.unwrap().into_inner().settings.unwrap()
+    }
+
+    /// Begins a flow with the first key.
+    pub async fn begin(&self, request: BeginRequest) -> Result<BeginResponse, Status> {
+        self.auth(&self.key).begin(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Walks from a connect URL over the sandbox's consent page to the redirect back to the gateway, which is not followed.
+    pub async fn consent(&self, browser: &mut Browser, connect_url: &str, decision: &str) -> Answer {
+        let consent = browser.open(connect_url).await;
+        browser.decide(&consent, decision).await
+    }
+
+    /// A whole flow. Gives the gateway's answer to the callback.
+    pub async fn connect(&self, integration_id: &str, connection_id: &str) -> Answer {
+        let mut browser = Browser::new();
+        let begun = self.begin(begin(integration_id, connection_id)).await.unwrap();
+        let back = self.consent(&mut browser, &begun.connect_url, "approve").await;
+        let answer = browser.get(back.location().unwrap().as_str()).await;
+        assert_eq!(answer.result("data-status"), "success", "{}", answer.body);
+        answer
+    }
+
+    /// Gets a connection with its token.
+    pub async fn token(
+        &self,
+        integration_id: &str,
+        connection_id: &str,
+    ) -> Result<(Connection, OAuth2Credentials), Status> {
+        self.get(get(integration_id, connection_id)).await
+    }
+
+    /// Gets a connection with its token, by a request of the test's own.
+    pub async fn get(&self, request: GetRequest) -> Result<(Connection, OAuth2Credentials), Status> {
+        let response = self.connection(&self.key).get(request).await?.into_inner();
+        let connection = response.connection.unwrap();
+        let Some(Kind::Oauth2(token)) = connection.credentials.clone().unwrap().kind else {
+            panic!("no OAuth 2.0 credentials")
+        };
+        Ok((connection, token))
+    }
+}
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if !self.0.is_empty() {
+            let header = MetadataValue::try_from(format!("Bearer {}", self.0)).unwrap();
+            request.metadata_mut().insert("authorization", header);
+        }
+        Ok(request)
+    }
+}
+
+/// A Begin with nothing but its two ids.
+pub fn begin(integration_id: &str, connection_id: &str) -> BeginRequest {
+    BeginRequest {
+        integration_id: integration_id.to_owned(),
+        connection_id: connection_id.to_owned(),
+        ..BeginRequest::default()
+    }
+}
+
+/// A Get with nothing but its two ids.
+pub fn get(integration_id: &str, connection_id: &str) -> GetRequest {
+    GetRequest {
+        integration_id: integration_id.to_owned(),
+        connection_id: connection_id.to_owned(),
+        ..GetRequest::default()
+    }
+}
