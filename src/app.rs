@@ -21,7 +21,7 @@ const DATABASE_FILE: &str = "tokenwell.db";
 const KEY_FILE: &str = "sealing.key";
 /// How much longer the right to refresh lasts than a call to a provider may take: time to commit.
 const LEASE_MARGIN: Duration = Duration::from_secs(15);
-const PURGE_INTERVAL: Duration = Duration::from_secs(300);
+const PURGE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// What the server takes from its surroundings, which tests replace.
 #[derive(Debug, Clone)]

@@ -5,7 +5,13 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait elides them, and async_trait tells the two apart")]
 
-use sea_orm_migration::{prelude::*, schema::*};
+use sea_orm_migration::{
+    prelude::*,
+    schema::{
+        big_integer, big_integer_null, binary, binary_null, boolean, string, string_null, text, text_null,
+        uuid,
+    },
+};
 
 /// The migration.
 #[derive(DeriveMigrationName)]

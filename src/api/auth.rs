@@ -64,11 +64,11 @@ impl AuthService for Service {
             Some(gateway) => gateway.completer(),
             None => Completer::Backend(super::caller(&request)?.project_id().clone()),
         };
-        let completed = async {
+        let work = async {
             let input = complete_input(request.into_inner())?;
             self.flows.complete(&completer, input).await
         };
-        completed.await.map(|it| Response::new(pb_completed(it))).map_err(|error| status(&error))
+        work.await.map(|it| Response::new(pb_completed(it))).map_err(|error| status(&error))
     }
 }
 

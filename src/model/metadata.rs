@@ -52,22 +52,22 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap_or_default()
     }
 
     #[test]
     fn a_merge_patch_replaces_merges_and_removes() {
-        let metadata = Metadata::stored(object(json!({"a": {"b": 1, "c": 2}, "d": 3})));
-        let patch = object(json!({"a": {"b": null, "e": [1]}, "d": "x"}));
+        let metadata = Metadata::stored(object(&json!({"a": {"b": 1, "c": 2}, "d": 3})));
+        let patch = object(&json!({"a": {"b": null, "e": [1]}, "d": "x"}));
         let merged = metadata.merged(patch).ok();
-        assert_eq!(merged, Some(Metadata::stored(object(json!({"a": {"c": 2, "e": [1]}, "d": "x"})))));
+        assert_eq!(merged, Some(Metadata::stored(object(&json!({"a": {"c": 2, "e": [1]}, "d": "x"})))));
     }
 
     #[test]
     fn a_patch_cannot_grow_the_object_past_the_limit() {
         let half = "x".repeat(MAX_METADATA_BYTES / 2);
-        let metadata = Metadata::new(object(json!({"a": half}))).unwrap_or_default();
-        assert!(metadata.merged(object(json!({"b": half}))).is_err());
+        let metadata = Metadata::new(object(&json!({"a": half}))).unwrap_or_default();
+        assert!(metadata.merged(object(&json!({"b": half}))).is_err());
     }
 }

@@ -50,8 +50,8 @@ fn parse_plain(value: &str) -> Option<Url> {
     let clean = value.len() <= 2048
         && value.is_ascii()
         && !value.contains(|c: char| c.is_ascii_control() || c == ' ' || c == '\\');
-    let absolute = value.starts_with("https://") || value.starts_with("http://");
-    if !clean || !absolute {
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    if !clean || rest.is_none_or(|rest| rest.starts_with('/')) {
         return None;
     }
     let url = Url::parse(value).ok()?;

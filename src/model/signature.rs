@@ -118,7 +118,9 @@ impl Signed<'_> {
         for (name, list) in [("scopes", self.scopes), ("user_scopes", self.user_scopes)] {
             put(name);
             put(&list.len().to_string());
-            list.iter().for_each(|item| put(item));
+            for item in list {
+                put(item);
+            }
         }
         put("return_url");
         put(self.return_url);

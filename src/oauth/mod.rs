@@ -172,7 +172,7 @@ impl OAuthClient {
         code_verifier: Option<&SecretString>,
     ) -> Result<Grant, Failure> {
         let client = configured(registration)?;
-        let redirect = redirect_url(redirect_uri).map_err(own_fault)?;
+        let redirect = redirect_url(redirect_uri).map_err(|error| own_fault(&error))?;
         let mut request = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .set_redirect_uri(Cow::Owned(redirect));
@@ -233,8 +233,8 @@ impl Grant {
 
 fn configured(registration: Registration<'_>) -> Result<Configured, Failure> {
     let Registration { provider, integration, config } = registration;
-    let authorization = provider.authorization_endpoint(config).map_err(own_fault)?;
-    let token = provider.token_endpoint(config).map_err(own_fault)?;
+    let authorization = provider.authorization_endpoint(config).map_err(|error| own_fault(&error))?;
+    let token = provider.token_endpoint(config).map_err(|error| own_fault(&error))?;
     let client = Client::new(ClientId::new(integration.client_id.clone()))
         .set_auth_uri(oauth2::AuthUrl::from_url(authorization))
         .set_token_uri(oauth2::TokenUrl::from_url(token))
@@ -310,6 +310,6 @@ fn redirect_url(text: &str) -> Result<RedirectUrl> {
 }
 
 /// A stored value that no longer makes a request: the entry has changed under a connection.
-fn own_fault(error: Error) -> Failure {
+fn own_fault(error: &Error) -> Failure {
     Failure::Invalid { problem: format!("no request could be made: {error}") }
 }

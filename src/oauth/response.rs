@@ -123,11 +123,10 @@ fn normalize(object: &mut Map<String, Value>, provider: &Provider) -> Result<(),
         _ => "bearer".to_owned(),
     };
     object.insert("token_type".to_owned(), Value::String(token_type));
-    match object.remove("expires_in").as_ref().and_then(lifetime) {
-        Some(seconds) => drop(object.insert("expires_in".to_owned(), seconds.into())),
-        None => {}
+    if let Some(seconds) = object.remove("expires_in").as_ref().and_then(lifetime) {
+        object.insert("expires_in".to_owned(), seconds.into());
     }
-    if !object.get("refresh_token").is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
+    if object.get("refresh_token").and_then(Value::as_str).is_none_or(str::is_empty) {
         object.remove("refresh_token");
     }
     let scopes = match object.remove("scope") {
@@ -156,7 +155,12 @@ fn lifetime(value: &Value) -> Option<u64> {
     seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(MAX_LIFETIME_SECONDS))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked before")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the range is checked before"
+)]
 fn whole(seconds: f64) -> Option<u64> {
     (seconds.is_finite() && seconds >= 0.0).then(|| seconds.min(MAX_LIFETIME_SECONDS as f64) as u64)
 }

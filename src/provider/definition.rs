@@ -37,7 +37,7 @@ pub(super) struct Definition {
     /// Whether the authorization request carries a random `nonce`.
     #[serde(default)]
     pub(super) nonce: bool,
-    /// Whether callbacks are POSTed.
+    /// Whether callbacks come by `POST`.
     #[serde(default)]
     pub(super) form_post: bool,
     #[serde(default)]

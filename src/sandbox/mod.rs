@@ -17,7 +17,6 @@ mod quirks;
 mod redirect;
 mod resource;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 mod tests;
 mod token;
 

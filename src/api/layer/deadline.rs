@@ -1,4 +1,4 @@
-//! Ends calls that take too long, with DEADLINE_EXCEEDED. A refresh that they began goes on.
+//! Ends calls that take too long, with `DEADLINE_EXCEEDED`. A refresh that they began goes on.
 
 use std::{
     task::{Context, Poll},

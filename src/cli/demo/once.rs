@@ -14,12 +14,12 @@ const SHOWN: usize = 22;
 pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
     let mut browser = Browser::new()?;
     step("Begin", "your backend asks for a page to open");
-    let begin = BeginRequest {
+    let request = BeginRequest {
         integration_id: "sandbox".to_owned(),
         connection_id: "ada".to_owned(),
         ..BeginRequest::default()
     };
-    let begun = demo.client.auth.clone().begin(begin).await?.into_inner();
+    let begun = demo.client.auth.clone().begin(request).await?.into_inner();
     fact("flow", &begun.flow_id);
     fact("connect_url", &cut(&begun.connect_url, 60));
 
