@@ -187,15 +187,15 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
         bad.push(FieldViolation::new("authorization_params", "are too many: expected at most 32"));
     }
     let unfit = |(name, value): (&String, &String)| {
-        name.is_empty()
-            || name.len() > 64
+        !(1..=64).contains(&name.len())
+            || !name.bytes().all(|b| b.is_ascii_graphic())
             || value.len() > MAX_PARAM_BYTES
             || value.chars().any(char::is_control)
     };
     if input.authorization_params.iter().any(unfit) {
         bad.push(FieldViolation::new(
             "authorization_params",
-            "are malformed: expected names of 1 to 64 bytes and values of at most 2,048 without control characters",
+            "are malformed: expected names of 1 to 64 printable ASCII characters and values of at most 2,048 bytes without control characters",
         ));
     }
     for (field, scopes) in [("scopes", &input.scopes), ("user_scopes", &input.user_scopes)] {

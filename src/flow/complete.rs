@@ -1,5 +1,7 @@
 //! Complete: from a callback to a stored connection.
 
+use subtle::ConstantTimeEq as _;
+
 use super::{BrowserToken, Flows};
 use crate::{
     model::{
@@ -194,11 +196,12 @@ fn belongs(flow: &Flow, completer: &Completer) -> bool {
     }
 }
 
-/// The digests are compared, not the tokens: an attacker learns nothing from the time that takes.
+/// Compares digests, in constant time.
 fn check_browser(flow: &Flow, completer: &Completer) -> Result<()> {
     match (completer, &flow.browser_digest) {
         (Completer::Gateway { browser, .. }, Some(bound)) => {
-            let same = browser.as_ref().is_some_and(|browser| browser.digest() == *bound);
+            let same = |browser: &BrowserToken| browser.digest().as_bytes().ct_eq(bound.as_bytes()).into();
+            let same = browser.as_ref().is_some_and(same);
             if same { Ok(()) } else { Err(Error::BrowserMismatch) }
         }
         // A backend that completes by itself vouches for its user; a flow that no gateway opened is bound to nobody.

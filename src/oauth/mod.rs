@@ -27,17 +27,18 @@ use crate::{
     provider::{AuthMethod, Provider},
 };
 
-type Configured = Client<
+/// The crate's client with our token response, before and after it is told the token endpoint.
+type TokenClient<HasTokenUrl = EndpointNotSet> = Client<
     BasicErrorResponse,
     StandardTokenResponse<Members, BasicTokenType>,
     BasicTokenIntrospectionResponse,
     StandardRevocableToken,
     BasicRevocationErrorResponse,
-    EndpointSet,
     EndpointNotSet,
     EndpointNotSet,
     EndpointNotSet,
-    EndpointSet,
+    EndpointNotSet,
+    HasTokenUrl,
 >;
 
 /// Speaks to providers.
@@ -144,14 +145,8 @@ impl OAuthClient {
     ) -> Result<SecretString> {
         let Registration { provider, integration, config } = registration;
         let endpoint = provider.authorization_endpoint(config)?;
-        let client = Client::<
-            BasicErrorResponse,
-            StandardTokenResponse<Members, BasicTokenType>,
-            BasicTokenIntrospectionResponse,
-            StandardRevocableToken,
-            BasicRevocationErrorResponse,
-        >::new(ClientId::new(integration.client_id.clone()))
-        .set_auth_uri(oauth2::AuthUrl::from_url(endpoint));
+        let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
+            .set_auth_uri(oauth2::AuthUrl::from_url(endpoint));
         let redirect = redirect_url(authorization.redirect_uri)?;
         let state = authorization.state.expose_secret().to_owned();
         let mut request =
@@ -231,12 +226,10 @@ impl Grant {
     }
 }
 
-fn configured(registration: Registration<'_>) -> Result<Configured, Failure> {
+fn configured(registration: Registration<'_>) -> Result<TokenClient<EndpointSet>, Failure> {
     let Registration { provider, integration, config } = registration;
-    let authorization = provider.authorization_endpoint(config).map_err(|error| own_fault(&error))?;
     let token = provider.token_endpoint(config).map_err(|error| own_fault(&error))?;
-    let client = Client::new(ClientId::new(integration.client_id.clone()))
-        .set_auth_uri(oauth2::AuthUrl::from_url(authorization))
+    let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
         .set_token_uri(oauth2::TokenUrl::from_url(token))
         .set_auth_type(match provider.auth_method() {
             AuthMethod::ClientSecretBasic => AuthType::BasicAuth,
