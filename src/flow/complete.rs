@@ -121,7 +121,13 @@ impl Flows {
         if !self.store().take_flow(flow).await? {
             return Err(Error::FlowNotFound);
         }
-        self.redeem(flow, query).await
+        self.redeem_owned(flow, query.clone()).await
+    }
+
+    /// A browser that goes away must not cost the code that it brought.
+    async fn redeem_owned(&self, flow: &Flow, query: CallbackQuery) -> Result<Completed> {
+        let (flows, flow) = (self.clone(), flow.clone());
+        self.owned(async move { flows.redeem(&flow, &query).await }).await
     }
 
     async fn park(&self, flow: &Flow, query: &CallbackQuery) -> Result<Completed> {
@@ -143,7 +149,7 @@ impl Flows {
             }
             let query =
                 flow.parked_query.as_ref().ok_or_else(|| Error::internal("a parked flow has no query"))?;
-            self.redeem(&flow, &CallbackQuery::parse(query.expose_secret())?).await
+            self.redeem_owned(&flow, CallbackQuery::parse(query.expose_secret())?).await
         };
         ended.await.map_err(|error| error.in_flow(flow.reference()))
     }

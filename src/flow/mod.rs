@@ -19,6 +19,7 @@ pub use integration::NewIntegration;
 pub use project::{FirstKey, NewApiKey};
 use refresh::Coalescer;
 pub use token::{GetInput, Granted};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     model::{Clock, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result, Settings},
@@ -56,13 +57,15 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     refreshes: Coalescer,
+    /// Work that finishes though its caller has gone: what costs a single-use code or token.
+    tasks: TaskTracker,
 }
 
 impl Flows {
     /// Builds everything.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default() }) }
+        Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default(), tasks: TaskTracker::new() }) }
     }
 
     /// The catalog.
@@ -89,9 +92,18 @@ impl Flows {
         format!("{}/oauth/callback/{project}/{integration}", self.public_url())
     }
 
-    /// Waits for refreshes under way, at shutdown.
+    /// Waits for the work that is under way, at shutdown.
     pub async fn drain(&self) {
-        self.inner.refreshes.drain().await;
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Does work that goes on though its caller goes away.
+    async fn owned<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.inner.tasks.spawn(work).await.map_err(Error::internal)?
     }
 
     /// Deletes flows that have expired. Tells how many.

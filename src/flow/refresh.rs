@@ -40,7 +40,6 @@ type Flight = Shared<futures::future::BoxFuture<'static, Outcome>>;
 #[derive(Debug, Default)]
 pub(super) struct Coalescer {
     flights: Arc<Mutex<HashMap<Uuid, Flight>>>,
-    tasks: TaskTracker,
 }
 
 /// What one look at a row led to.
@@ -53,7 +52,7 @@ enum Step {
 
 impl Coalescer {
     /// Joins the flight for this row, or starts it.
-    async fn join<F>(&self, row: Uuid, flight: impl FnOnce() -> F) -> Outcome
+    async fn join<F>(&self, tasks: &TaskTracker, row: Uuid, flight: impl FnOnce() -> F) -> Outcome
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
@@ -62,7 +61,7 @@ impl Coalescer {
             if let Some(flight) = flights.get(&row) {
                 flight.clone()
             } else {
-                let started = self.start(row, flight());
+                let started = self.start(tasks, row, flight());
                 flights.insert(row, started.clone());
                 started
             }
@@ -70,10 +69,15 @@ impl Coalescer {
         joined.await
     }
 
-    fn start(&self, row: Uuid, work: impl Future<Output = Result<()>> + Send + 'static) -> Flight {
+    fn start(
+        &self,
+        tasks: &TaskTracker,
+        row: Uuid,
+        work: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Flight {
         let (sender, receiver) = oneshot::channel();
         let flights = self.flights.clone();
-        self.tasks.spawn(async move {
+        tasks.spawn(async move {
             let outcome = work.await.map_err(Arc::new);
             // First out of the map, then the news: who comes later looks at the row anew.
             lock(&flights).remove(&row);
@@ -88,12 +92,6 @@ impl Coalescer {
         });
         landed.boxed().shared()
     }
-
-    /// Waits for the flights under way.
-    pub(super) async fn drain(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -107,7 +105,7 @@ impl Flows {
     pub(super) async fn refreshed(&self, seen: &Connection) -> Result<()> {
         let (flows, connection) = (self.clone(), seen.clone());
         let flight = move || async move { flows.fly(&connection).await };
-        let outcome = self.inner.refreshes.join(seen.row_id, flight).await;
+        let outcome = self.inner.refreshes.join(&self.inner.tasks, seen.row_id, flight).await;
         outcome.map_err(|error| again(&error))
     }
 
