@@ -49,12 +49,17 @@ fn faults(room: &str, text: &str) -> Vec<String> {
             (Some(own), Some(other)) if used != room && other >= own => {
                 faults.push(format!("`{room}` uses `{used}`, which is not to its left"));
             }
-            (_, None) if room != "lib" => faults.push(format!("`{room}` uses `crate::{used}`, which is no room")),
+            (_, None) if room != "lib" => {
+                faults.push(format!("`{room}` uses `crate::{used}`, which is no room"))
+            }
             _ => {}
         }
     }
     for (resident, rooms) in RESIDENTS {
-        let named = text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| names(line, resident));
+        let named = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .any(|line| names(line, resident));
         if named && !rooms.contains(&room) {
             faults.push(format!("`{room}` names the crate `{resident}`, which lives in {rooms:?}"));
         }
@@ -101,7 +106,8 @@ fn names(line: &str, resident: &str) -> bool {
     line.match_indices(resident).any(|(index, _)| {
         let before = line[..index].chars().next_back();
         let after = &line[index + resident.len()..];
-        let starts = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"' || c == '.');
+        let starts =
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"' || c == '.');
         let imported = line.trim_start().starts_with("use ") && after.starts_with(';');
         starts && (after.starts_with("::") || imported)
     })
@@ -171,7 +177,9 @@ fn the_check_finds_wrong_imports() {
 #[test]
 fn no_file_is_too_long() -> TestResult {
     let mut long = Vec::new();
-    for path in ["src", "migrations", "tests/it"].iter().flat_map(|directory| sources(&root().join(directory))) {
+    for path in
+        ["src", "migrations", "tests/it"].iter().flat_map(|directory| sources(&root().join(directory)))
+    {
         let lines = fs::read_to_string(&path)?.lines().count();
         if lines > MAX_LINES {
             long.push(format!("{}: {lines}", path.display()));
@@ -193,7 +201,8 @@ fn every_file_is_reached() -> TestResult {
         let parent = path.parent().unwrap().to_owned();
         let home = if ["lib", "main", "mod"].contains(&stem.as_str()) { parent } else { parent.join(stem) };
         for line in text.lines() {
-            let words: Vec<_> = line.trim().trim_start_matches("pub(super) ").trim_start_matches("pub ").split(' ').collect();
+            let words: Vec<_> =
+                line.trim().trim_start_matches("pub(super) ").trim_start_matches("pub ").split(' ').collect();
             if let ["mod", name] = words[..]
                 && let Some(name) = name.strip_suffix(';')
             {

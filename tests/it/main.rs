@@ -4,5 +4,9 @@
 
 mod support;
 
+mod chromium;
+mod cli;
 mod house;
+mod oidc;
+mod reflection;
 mod store;

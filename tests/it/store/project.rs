@@ -19,6 +19,7 @@ on_both_databases!(
     settings_are_written_only_over_those_that_were_read,
     hmac_keys_are_written_only_over_those_that_were_read,
     one_of_many_writers_of_settings_writes,
+    settings_of_another_release_can_be_changed,
     an_api_key_is_found_by_its_secret,
     a_revoked_key_says_since_when,
     api_keys_are_listed_oldest_first,
@@ -77,6 +78,7 @@ async fn settings_come_back_as_they_went_in(kind: Kind) {
         allowed_origins: vec!["https://app.example.com".to_owned()],
         completion: Completion::Confirm,
         browser_binding: false,
+        ..Settings::default()
     };
     assert!(put(&house, &settings(&house).await, &sent).await);
     let got = settings(&house).await;
@@ -129,6 +131,19 @@ async fn one_of_many_writers_of_settings_writes(kind: Kind) {
     })
     .await;
     assert_eq!(written.into_iter().filter(|written| *written).count(), 1);
+}
+
+/// A release that knows more or fewer settings has written the row: JSON without them, in another order.
+async fn settings_of_another_release_can_be_changed(kind: Kind) {
+    let house = House::new(kind).await;
+    house
+        .execute(r#"UPDATE projects SET settings = '{"browser_binding": false, "allowed_origins": []}'"#)
+        .await;
+    let old = settings(&house).await;
+    let new = Settings { hmac_refuse_v1: true, ..old.clone() };
+    assert!(put(&house, &old, &new).await, "these settings can never be changed again");
+    let got = settings(&house).await;
+    assert!(got.hmac_refuse_v1 && !got.browser_binding);
 }
 
 fn keys(settings: &Settings) -> Vec<Vec<u8>> {

@@ -31,8 +31,10 @@ impl Browser {
     pub fn with(roots: Vec<Vec<u8>>, resolver: Option<Arc<dyn Resolve>>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let roots = roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).unwrap());
-        let mut builder =
-            reqwest::Client::builder().redirect(Policy::none()).no_proxy().tls_certs_merge(roots.collect::<Vec<_>>());
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .tls_certs_merge(roots.collect::<Vec<_>>());
         if let Some(resolver) = resolver {
             builder = builder.dns_resolver(resolver);
         }
@@ -80,7 +82,8 @@ impl Browser {
 
     /// Presses a button of the sandbox's consent page. Gives the redirect back to the client, which is not followed.
     pub async fn decide(&mut self, consent: &Answer, decision: &str) -> Answer {
-        let (_, rest) = consent.body.split_once("name=\"consent\" value=\"").expect("this is no consent page");
+        let (_, rest) =
+            consent.body.split_once("name=\"consent\" value=\"").expect("this is no consent page");
         let id = rest.split('"').next().unwrap().to_owned();
         let mut action = consent.url.clone();
         action.set_query(None);

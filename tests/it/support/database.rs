@@ -32,8 +32,9 @@ impl Database {
     #[expect(clippy::disallowed_methods, reason = "the test run names its PostgreSQL by a variable")]
     pub async fn postgres() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = std::env::var("TOKENWELL_TEST_POSTGRES_URL")
-            .expect("TOKENWELL_TEST_POSTGRES_URL names no PostgreSQL: run `scripts/with-postgres cargo test`");
+        let server = std::env::var("TOKENWELL_TEST_POSTGRES_URL").expect(
+            "TOKENWELL_TEST_POSTGRES_URL names no PostgreSQL: run `scripts/with-postgres cargo test`",
+        );
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         let admin = sea_orm::Database::connect(&server).await.unwrap();
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();

@@ -109,7 +109,8 @@ impl TestServer {
             providers: options.providers,
         };
         let mut app = App::start(&args, environment).await.unwrap();
-        let key = app.take_first_key().map(|first| first.secret.expose_secret().to_owned()).unwrap_or_default();
+        let key =
+            app.take_first_key().map(|first| first.secret.expose_secret().to_owned()).unwrap_or_default();
         let addresses = app.addresses().unwrap();
         let public_url = app.public_url().to_owned();
         let (stop, stopped) = oneshot::channel();
