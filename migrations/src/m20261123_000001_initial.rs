@@ -41,6 +41,8 @@ fn projects() -> TableCreateStatement {
         .col(string("display_name"))
         // What the project decides, but for its HMAC keys.
         .col(text("settings"))
+        // Counts the changes of the settings and their keys.
+        .col(big_integer("settings_version"))
         // Two keys, so that one can be replaced without an outage. Sealed.
         .col(binary_null("hmac_key_1"))
         .col(binary_null("hmac_key_2"))

@@ -160,6 +160,7 @@ impl Flows {
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(flow.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
+        provider.check_issuer(query)?;
         let code = read_code(query, &provider)?;
 
         let mut config = flow.config.clone();

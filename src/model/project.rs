@@ -56,6 +56,9 @@ pub struct Settings {
     pub completion: Completion,
     /// Whether a callback must come from the browser that opened the flow.
     pub browser_binding: bool,
+    /// Counts the changes, so that a writer knows whether it has seen the last one.
+    #[serde(skip)]
+    pub version: i64,
 }
 
 const MAX_KEYS: usize = 2;
@@ -75,6 +78,7 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             completion: Completion::Automatic,
             browser_binding: true,
+            version: 0,
         }
     }
 }

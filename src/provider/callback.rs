@@ -69,18 +69,23 @@ impl std::fmt::Debug for CallbackQuery {
 // === impl Provider ===
 
 impl Provider {
-    /// Checks what the entry declares of callbacks: the issuer (RFC 9207), the provider's own MAC, expected parameters.
+    /// Checks the issuer (RFC 9207) if the entry names it. It counts for refusals, too (section 2.4).
+    pub fn check_issuer(&self, query: &CallbackQuery) -> Result<()> {
+        match self.issuer() {
+            Some(issuer) if query.get("iss") != Some(issuer) => {
+                Err(Error::CallbackInvalid("its `iss` is not the provider's issuer".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks what the entry declares of callbacks with a code: the provider's own MAC, expected parameters.
     pub fn check_callback(
         &self,
         query: &CallbackQuery,
         config: &StringMap,
         client_secret: Option<&SecretString>,
     ) -> Result<()> {
-        if let Some(issuer) = self.issuer()
-            && query.get("iss") != Some(issuer)
-        {
-            return Err(Error::CallbackInvalid("its `iss` is not the provider's issuer".to_owned()));
-        }
         if let Some(param) = &self.definition.callback.hmac_param {
             let secret = client_secret.map_or("", |secret| secret.expose_secret());
             if !mac_holds(query, param, secret) {

@@ -24,6 +24,7 @@ impl Store {
             id: Set(project.id.to_string()),
             display_name: Set(project.display_name.clone()),
             settings: Set(column::json(&Settings::default())?),
+            settings_version: Set(0),
             hmac_key_1: Set(None),
             hmac_key_2: Set(None),
             create_time: Set(column::micros(project.create_time)),
@@ -66,10 +67,11 @@ impl Store {
         };
         let done = Entity::update_many()
             .col_expr(Column::Settings, Expr::value(column::json(new)?))
+            .col_expr(Column::SettingsVersion, Expr::value(old.version + 1))
             .col_expr(Column::HmacKey1, Expr::value(key(0, "hmac_key_1")?))
             .col_expr(Column::HmacKey2, Expr::value(key(1, "hmac_key_2")?))
             .filter(Column::Id.eq(id.as_str()))
-            .filter(Column::Settings.eq(column::json(old)?))
+            .filter(Column::SettingsVersion.eq(old.version))
             .exec(&self.db)
             .await
             .map_err(failed)?;
@@ -78,6 +80,7 @@ impl Store {
 
     fn settings(&self, row: &Model) -> Result<Settings> {
         let mut settings: Settings = column::parse(&row.settings)?;
+        settings.version = row.settings_version;
         for (name, sealed) in [("hmac_key_1", &row.hmac_key_1), ("hmac_key_2", &row.hmac_key_2)] {
             if let Some(sealed) = sealed {
                 settings.hmac_keys.push(self.keys.open_bytes(place(&row.id, name), sealed)?);

@@ -1,9 +1,19 @@
 //! The tests from outside: through gRPC, HTTP, the command line and the database, a file per service.
 
 #![expect(unreachable_pub, reason = "the rooms of a test binary are for each other")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what goes wrong in a test ends it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what goes wrong in a test ends it"
+)]
 
 mod support;
 
+mod chromium;
+mod cli;
 mod house;
+mod oidc;
 mod readme;
+mod reflection;
+mod store;

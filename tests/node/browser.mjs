@@ -9,7 +9,8 @@
 // data-status. Screenshots: consent.png, result-light.png, result-dark.png (failure.png on failure).
 //
 // Prints one line of JSON: final_url, title, result, status, foreign_requests, console_errors and, with
-// an opener, opener_message: the text of its #message. On failure {"error",...} and exit code 1.
+// an opener, opener_message: the text of its #message, and close_requested: whether the popup wanted to
+// close itself, which it may not do while it is looked at. On failure {"error",...} and exit code 1.
 
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -50,6 +51,9 @@ async function inBrowser(options, walk) {
       viewport: { width: 960, height: 720 },
     });
     context.setDefaultTimeout(STEP);
+    await context.addInitScript(() => {
+      window.close = () => document.documentElement.setAttribute('data-close-requested', '');
+    });
     watch(context);
     return await walk(context, options);
   } catch (error) {
@@ -83,7 +87,10 @@ async function walk(context, options) {
     result: (await result.innerText()).trim(),
     status: await result.getAttribute('data-status'),
   };
-  if (options.opener) report.opener_message = await messageOf(first);
+  if (options.opener) {
+    report.opener_message = await messageOf(first);
+    report.close_requested = await closeRequested(page);
+  }
   return report;
 }
 
@@ -101,6 +108,12 @@ async function messageOf(page) {
   const told = message.filter({ hasText: /\S/ }).waitFor({ state: 'attached', timeout: MESSAGE });
   await told.catch(() => {});
   return ((await message.textContent()) ?? '').trim();
+}
+
+// Asked after the message, so a page that closes itself has had its time.
+async function closeRequested(page) {
+  const wish = page.locator('html[data-close-requested]').waitFor({ state: 'attached', timeout: MESSAGE });
+  return wish.then(() => true, () => false);
 }
 
 function watch(context) {

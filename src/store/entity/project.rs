@@ -10,6 +10,7 @@ pub struct Model {
     pub id: String,
     pub display_name: String,
     pub settings: String,
+    pub settings_version: i64,
     pub hmac_key_1: Option<Vec<u8>>,
     pub hmac_key_2: Option<Vec<u8>>,
     pub create_time: i64,

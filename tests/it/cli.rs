@@ -1,0 +1,6 @@
+//! The command line: the built binary, as an operator runs it.
+
+mod keys;
+mod offline;
+mod program;
+mod serve;

@@ -1,0 +1,129 @@
+//! `tokenwell migrate`, `tokenwell providers` and `tokenwell connections`.
+
+use std::fs;
+
+use tempfile::TempDir;
+use tokenwell::model::ExposeSecret as _;
+use tonic::Code;
+
+use super::program::{Finished, on, run, tokenwell};
+use crate::support::{TestServer, assert_refused, database::Database};
+
+#[test]
+fn migrating_says_what_it_did() {
+    let directory = TempDir::new().unwrap();
+    let first = on(directory.path(), &["migrate"]).ok();
+    assert!(first.starts_with("applied ") && first.contains("migration"), "{first}");
+    assert_eq!(on(directory.path(), &["migrate"]).ok(), "the schema is up to date\n");
+}
+
+#[test]
+fn the_catalog_has_six_providers() {
+    let listed = run(&mut tokenwell(&["providers", "list", "--output", "json"])).json();
+    let ids: Vec<_> = listed.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["gorgias", "qualtrics", "salesforce", "shopify", "zendesk", "zoho"]);
+    assert!(listed.iter().all(|row| row["name"] != "" && row["categories"] != ""), "{listed:?}");
+    let zendesk = listed.iter().find(|row| row["id"] == "zendesk").unwrap();
+    assert_eq!(zendesk["config"], "subdomain");
+
+    let shown = run(&mut tokenwell(&["providers", "show", "zendesk", "--output", "json"])).json();
+    assert!(shown.iter().any(|row| row["key"] == "subdomain" && row["given"] == "required"), "{shown:?}");
+    let error = run(&mut tokenwell(&["providers", "show", "nobody"])).error();
+    assert!(error.contains("the catalog has no provider `nobody`"), "{error}");
+}
+
+const GOOD: &str = r#"display_name = "Acme"
+categories = ["crm"]
+documentation = "https://acme.example.com/docs"
+authorization_endpoint = "https://acme.example.com/authorize"
+token_endpoint = "https://acme.example.com/token"
+hosts = ["acme.example.com"]
+token_endpoint_auth_method = "client_secret_basic"
+"#;
+
+#[test]
+fn a_good_catalog_file_is_ok() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("acme.toml");
+    fs::write(&file, GOOD).unwrap();
+    let name = file.to_str().unwrap();
+    assert_eq!(run(&mut tokenwell(&["providers", "check", name])).ok(), format!("{name}: ok\n"));
+
+    let mut command = tokenwell(&["providers", "list", "--output", "json"]);
+    let listed = run(command.env("TOKENWELL_PROVIDERS_DIR", directory.path())).json();
+    assert!(listed.iter().any(|row| row["id"] == "acme"), "{listed:?}");
+}
+
+#[test]
+fn a_fault_in_a_catalog_file_is_named_with_file_and_line() {
+    let directory = TempDir::new().unwrap();
+    let bad = |name: &str, from: &str, to: &str| {
+        assert!(GOOD.contains(from), "{from}");
+        let file = directory.path().join(name);
+        fs::write(&file, GOOD.replacen(from, to, 1)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let good = directory.path().join("acme.toml");
+    fs::write(&good, GOOD).unwrap();
+    let cases = [
+        (bad("unknown.toml", "categories", "catgories"), Some(2)),
+        (bad("syntax.toml", "hosts = [", "hosts = [[["), Some(6)),
+        (bad("type.toml", "\"https://acme.example.com/token\"", "7"), Some(5)),
+        (bad("method.toml", "client_secret_basic", "shout"), Some(7)),
+        (bad("http.toml", "https://acme.example.com/token", "http://acme.example.com/token"), None),
+        (bad("host.toml", "https://acme.example.com/token", "https://evil.example.com/token"), None),
+    ];
+    for (file, line) in &cases {
+        let Finished { code, stdout, stderr } = run(&mut tokenwell(&["providers", "check", file]));
+        assert_eq!(code, Some(1), "{stdout}");
+        let place = line.map_or_else(|| format!("{file}:"), |line| format!("{file}:{line}: "));
+        assert!(stdout.starts_with(&place), "{stdout}");
+        assert!(stderr.contains("1 of 1 files have faults"), "{stderr}");
+    }
+    // One bad file does not hide the others.
+    let good = good.to_str().unwrap();
+    let mut all = vec!["providers", "check", good];
+    all.extend(cases.iter().map(|(file, _)| file.as_str()));
+    let checked = run(&mut tokenwell(&all));
+    assert!(checked.stdout.contains(&format!("{good}: ok\n")), "{}", checked.stdout);
+    assert!(cases.iter().all(|(file, _)| checked.stdout.contains(file.as_str())), "{}", checked.stdout);
+    assert!(checked.stderr.contains("6 of 7 files have faults"), "{}", checked.stderr);
+    let missing = run(&mut tokenwell(&["providers", "check", "/no/such.toml"]));
+    assert_eq!(missing.code, Some(1));
+    assert!(missing.stderr.contains("/no/such.toml"), "{}", missing.stderr);
+}
+
+fn connections(database: &Database, arguments: &[&str]) -> Finished {
+    let keys = database.storage().sealing_keys.unwrap();
+    let mut command = tokenwell(&["connections"]);
+    command.args(arguments).env("TOKENWELL_SEALING_KEYS", keys.expose_secret());
+    run(command.env("TOKENWELL_DATA_DIR", database.directory()))
+}
+
+#[tokio::test]
+async fn connections_are_listed_without_tokens_and_deleted() {
+    let (server, _provider, database) = TestServer::with_sandbox().await;
+    server.connect("sandbox", "ada").await;
+    server.connect("sandbox", "bob").await;
+    let (_, token) = server.token("sandbox", "ada").await.unwrap();
+
+    let listed = connections(&database, &["list", "--output", "json"]).ok();
+    assert!(!listed.contains(&token.access_token) && !listed.contains("_at_"), "{listed}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    assert_eq!(rows.len(), 2, "{listed}");
+    let ada = rows.iter().find(|row| row["connection"] == "ada").unwrap();
+    assert_eq!((&ada["integration"], &ada["provider"]), (&"sandbox".into(), &"sandbox".into()));
+    assert_eq!(ada["state"], "active");
+    assert_eq!(connections(&database, &["list", "--integration", "other"]).ok(), "");
+
+    assert_eq!(connections(&database, &["delete", "sandbox", "ada"]).ok(), "deleted `ada` of `sandbox`\n");
+    let gone = server.token("sandbox", "ada").await;
+    assert_refused(gone, Code::NotFound, "CONNECTION_NOT_FOUND");
+    server.token("sandbox", "bob").await.unwrap();
+    let error = connections(&database, &["delete", "sandbox", "ada"]).error();
+    assert!(error.contains("there is no connection `ada` in integration `sandbox`"), "{error}");
+    // Another project has none of it.
+    assert_eq!(connections(&database, &["list", "--project", "other"]).ok(), "");
+    let error = connections(&database, &["--project", "other", "delete", "sandbox", "bob"]).error();
+    assert!(error.contains("there is no connection `bob`"), "{error}");
+}

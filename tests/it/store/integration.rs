@@ -1,0 +1,131 @@
+//! Integrations: no two of one id, no write over somebody else's, no deletion under connections.
+
+use tokenwell::model::{Duration, Error, ExposeSecret as _, Integration};
+
+use super::{
+    fixture::{House, add_project, at_once, integration, new_id, page, secret, start},
+    on_both_databases,
+};
+use crate::support::database::Kind;
+
+on_both_databases!(
+    an_integration_comes_back_as_it_went_in,
+    a_second_integration_of_one_id_is_refused,
+    one_of_many_creations_of_one_id_succeeds,
+    a_write_over_an_integration_that_has_changed_is_refused,
+    one_of_many_writers_writes,
+    an_integration_with_connections_is_not_deleted,
+    integrations_are_listed_by_id,
+);
+
+async fn get(house: &House, id: &str) -> Option<Integration> {
+    let id = super::fixture::integration_id(id);
+    house.store.get_integration(&house.project, &id).await.unwrap()
+}
+
+fn client_secret(integration: &Integration) -> Option<&str> {
+    integration.client_secret.as_ref().map(|secret| secret.expose_secret())
+}
+
+async fn an_integration_comes_back_as_it_went_in(kind: Kind) {
+    let house = House::new(kind).await;
+    let sent = &house.integration;
+    let by_row = house.store.get_integration_row(&house.project, sent.row_id).await.unwrap();
+    for got in [get(&house, "zendesk").await.unwrap(), by_row.unwrap()] {
+        assert_eq!(client_secret(&got), Some("client-secret"));
+        assert_eq!((got.row_id, &got.project_id, &got.id), (sent.row_id, &sent.project_id, &sent.id));
+        assert_eq!((&got.provider_id, &got.client_id), (&sent.provider_id, &sent.client_id));
+        assert_eq!((&got.scopes, &got.user_scopes), (&sent.scopes, &sent.user_scopes));
+        assert_eq!((got.create_time, got.update_time), (start(), start()));
+    }
+    assert!(get(&house, "Zendesk").await.is_none());
+    assert!(house.store.get_integration_row(&house.project, new_id()).await.unwrap().is_none());
+}
+
+async fn a_second_integration_of_one_id_is_refused(kind: Kind) {
+    let house = House::new(kind).await;
+    let mut twin = integration(&house.project, "zendesk");
+    twin.client_id = "twin".to_owned();
+    let refused = house.store.insert_integration(&twin).await;
+    assert!(matches!(refused, Err(Error::IntegrationAlreadyExists(id)) if id == twin.id));
+    assert_eq!(get(&house, "zendesk").await.unwrap().client_id, "client");
+    // Another project may use the id.
+    let other = add_project(&house.store, "other").await;
+    house.store.insert_integration(&integration(&other, "zendesk")).await.unwrap();
+}
+
+async fn one_of_many_creations_of_one_id_succeeds(kind: Kind) {
+    let house = House::new(kind).await;
+    let made = at_once(10, |_| {
+        let (store, new) = (house.store.clone(), integration(&house.project, "shopify"));
+        async move { store.insert_integration(&new).await }
+    })
+    .await;
+    let (good, bad): (Vec<_>, Vec<_>) = made.into_iter().partition(Result::is_ok);
+    assert_eq!(good.len(), 1);
+    assert!(bad.iter().all(|it| matches!(it, Err(Error::IntegrationAlreadyExists(_)))), "{bad:?}");
+}
+
+async fn a_write_over_an_integration_that_has_changed_is_refused(kind: Kind) {
+    let house = House::new(kind).await;
+    let old = get(&house, "zendesk").await.unwrap();
+    let new = Integration {
+        client_id: "new".to_owned(),
+        client_secret: None,
+        scopes: Vec::new(),
+        user_scopes: vec!["u".to_owned()],
+        update_time: start() + Duration::seconds(1),
+        ..old.clone()
+    };
+    assert!(house.store.put_integration(&old, &new).await.unwrap());
+    let late = Integration { client_secret: Some(secret("late")), ..new.clone() };
+    assert!(!house.store.put_integration(&old, &late).await.unwrap());
+
+    let got = get(&house, "zendesk").await.unwrap();
+    assert_eq!((got.client_id.as_str(), client_secret(&got)), ("new", None));
+    assert_eq!((got.scopes, got.user_scopes), (Vec::new(), vec!["u".to_owned()]));
+    assert_eq!((got.create_time, got.update_time), (start(), new.update_time));
+}
+
+async fn one_of_many_writers_writes(kind: Kind) {
+    let house = House::new(kind).await;
+    let written = at_once(20, |index| {
+        let (store, old) = (house.store.clone(), house.integration.clone());
+        let update_time = start() + Duration::MICROSECOND;
+        let new = Integration { client_id: format!("client-{index}"), update_time, ..old.clone() };
+        async move { store.put_integration(&old, &new).await.unwrap() }
+    })
+    .await;
+    assert_eq!(written.into_iter().filter(|written| *written).count(), 1);
+}
+
+async fn an_integration_with_connections_is_not_deleted(kind: Kind) {
+    let house = House::new(kind).await;
+    let other = integration(&house.project, "shopify");
+    house.store.insert_integration(&other).await.unwrap();
+    let connection = house.grant("ada", "one", start()).await;
+
+    let id = &house.integration.id;
+    assert!(!house.store.delete_integration(&house.project, id).await.unwrap());
+    assert!(get(&house, "zendesk").await.is_some());
+    // Only its own connections count.
+    assert!(house.store.delete_integration(&house.project, &other.id).await.unwrap());
+    assert!(get(&house, "shopify").await.is_none());
+
+    assert!(house.store.delete_connection(&house.project, id, &connection.id).await.unwrap());
+    assert!(house.store.delete_integration(&house.project, id).await.unwrap());
+    assert!(!house.store.delete_integration(&house.project, id).await.unwrap());
+}
+
+async fn integrations_are_listed_by_id(kind: Kind) {
+    let house = House::new(kind).await;
+    for id in ["b", "a-1", "B"] {
+        house.store.insert_integration(&integration(&house.project, id)).await.unwrap();
+    }
+    let first = house.store.list_integrations(&house.project, &page(3, "")).await.unwrap();
+    let token = first.next.unwrap().into_string();
+    let second = house.store.list_integrations(&house.project, &page(3, &token)).await.unwrap();
+    assert_eq!(second.next, None);
+    let ids: Vec<_> = first.items.iter().chain(&second.items).map(|it| it.id.as_str()).collect();
+    assert_eq!(ids, ["B", "a-1", "b", "zendesk"]);
+}
