@@ -6,3 +6,4 @@ mod support;
 
 mod catalog;
 mod house;
+mod injection;
