@@ -113,7 +113,7 @@ impl Provider {
         let id = ProviderId::parse(stem).map_err(|error| fault(format!("the file's name: {error}")))?;
         let definition: Definition = toml::from_str(text).map_err(|error| Fault {
             file: file.to_owned(),
-            line: error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1)),
+            line: error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
             problem: error.message().to_owned(),
         })?;
         Self::new(id, definition, transport).map_err(fault)
