@@ -153,8 +153,9 @@ impl Field {
     }
 
     fn uri(&self, input: &str) -> Option<String> {
-        Transport::Strict.parse(input, &self.pins).ok()?;
-        Some(input.trim_end_matches('/').to_owned())
+        // As the parser that checked it reads it: another one may read the same text otherwise.
+        let url = Transport::Strict.parse(input, &self.pins).ok()?;
+        Some(url.as_str().trim_end_matches('/').to_owned())
     }
 
     fn expected(&self) -> String {
@@ -296,6 +297,9 @@ fn pasted_host(input: &str) -> Option<String> {
     let absolute = if input.contains("://") { input.to_owned() } else { format!("https://{input}") };
     let url = Url::parse(&absolute).ok()?;
     let plain = matches!(url.scheme(), "http" | "https") && url.port().is_none();
+    // Only behind a whole address do a port and a path not matter: a label has nothing behind it.
+    let address = input.contains("://") || url.host_str().is_some_and(|host| host.contains('.'));
+    let plain = plain && (address || url.host_str().is_some_and(|host| input.eq_ignore_ascii_case(host)));
     match url.host() {
         // The text itself must name the host: what a parser decodes or maps (percent signs, IDNA) was not meant.
         Some(Host::Domain(host)) if plain && absolute.to_ascii_lowercase().contains(host) => {

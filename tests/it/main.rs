@@ -10,9 +10,11 @@
 
 mod support;
 
+mod catalog;
 mod chromium;
 mod cli;
 mod house;
+mod injection;
 mod oidc;
 mod readme;
 mod reflection;

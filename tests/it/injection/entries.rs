@@ -1,0 +1,80 @@
+//! The built-in entries: all are there, and each makes addresses of its examples.
+
+use std::collections::BTreeSet;
+
+use url::Url;
+
+use super::{House, check_url, is_settable, text, texts};
+
+#[test]
+fn every_built_in_entry_is_loaded() {
+    let house = House::new();
+    let loaded: BTreeSet<String> = house.catalog.iter().map(|provider| provider.id().to_string()).collect();
+    let written: BTreeSet<String> = house.files.keys().cloned().collect();
+    assert_eq!(loaded, written);
+    for id in ["gorgias", "qualtrics", "salesforce", "shopify", "zendesk", "zoho"] {
+        assert!(loaded.contains(id), "{id}");
+    }
+}
+
+#[test]
+fn the_examples_of_every_entry_make_its_addresses() {
+    let house = House::new();
+    for (id, file) in &house.files {
+        let config = house.provider(id).read_config(&house.examples(id)).unwrap();
+        for (key, endpoint) in [
+            ("authorization_endpoint", house.provider(id).authorization_endpoint(&config)),
+            ("token_endpoint", house.provider(id).token_endpoint(&config)),
+        ] {
+            let mut expected = text(file, key).to_owned();
+            for (name, field) in house.fields(id).filter(|(_, field)| is_settable(field)) {
+                let value = text(field, "example");
+                let choices = field.get("enum").and_then(|choices| choices.as_array());
+                let choice =
+                    choices.into_iter().flatten().find(|choice| choice["value"].as_str() == Some(value));
+                let value = choice.and_then(|choice| choice.get("substitute")?.as_str()).unwrap_or(value);
+                expected = expected.replace(&format!("{{{name}}}"), value);
+            }
+            assert_eq!(endpoint.unwrap().as_str(), expected, "{id}");
+            check_url(&expected, &house.pins(id)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_entry_says_who_it_is_and_what_its_fields_are() {
+    let house = House::new();
+    for (id, file) in &house.files {
+        let provider = house.provider(id);
+        assert_eq!(Url::parse(provider.documentation()).unwrap().scheme(), "https", "{id}");
+        assert!(!provider.display_name().is_empty() && !provider.categories().is_empty(), "{id}");
+        assert!(provider.pkce() || file.contains_key("pkce_disabled_reason"), "{id}");
+        for (name, field) in house.fields(id) {
+            for key in ["title", "description", "example"] {
+                assert!(!text(field, key).is_empty(), "{id}.{name} has no {key}");
+            }
+        }
+    }
+}
+
+/// A default is used as it stands, and a captured value is pinned to the provider's own domains.
+#[test]
+fn captured_addresses_are_pinned_and_defaults_are_valid() {
+    let house = House::new();
+    let mut uris = 0;
+    for id in house.files.keys() {
+        for (name, field) in house.fields(id) {
+            if text(field, "format") == "uri" {
+                assert!(!texts(&field["hosts"]).is_empty(), "{id}.{name} is pinned to nothing");
+                uris += 1;
+            }
+            let default = text(field, "default");
+            if !default.is_empty() {
+                let mut given = house.examples(id);
+                given.remove(name);
+                assert_eq!(house.provider(id).read_config(&given).unwrap()[name], default, "{id}.{name}");
+            }
+        }
+    }
+    assert!(uris >= 3, "only {uris} captured addresses");
+}

@@ -1,0 +1,195 @@
+//! Faulty entries: each is refused when it is read, with its file, the line where that is known, and what is wrong.
+
+use tempfile::TempDir;
+use tokenwell::provider::{Catalog, Fault, Transport};
+
+/// An entry without a fault.
+const GOOD: &str = r#"display_name = "Acme"
+categories = ["crm"]
+documentation = "https://acme.com/docs"
+authorization_endpoint = "https://{subdomain}.acme.com/authorize"
+token_endpoint = "https://{subdomain}.acme.com/token"
+hosts = [".acme.com"]
+
+[authorization_params]
+prompt = "consent"
+
+[config.subdomain]
+title = "Subdomain"
+example = "acme"
+format = "label"
+required = true
+"#;
+
+fn add(file: &str, text: &str, transport: Transport) -> Result<(), Fault> {
+    Catalog::default().add(file, text, transport)
+}
+
+#[test]
+fn an_entry_without_a_fault_is_loaded() {
+    add("acme.toml", GOOD, Transport::Strict).unwrap();
+}
+
+#[test]
+fn a_faulty_line_is_named() {
+    for (from, to, line, problem) in [
+        // A key that nobody knows, wherever it stands.
+        ("display_name = \"Acme\"", "colour = \"red\"\ndisplay_name = \"Acme\"", 1, "unknown field `colour`"),
+        ("hosts = ", "colour = \"red\"\nhosts = ", 6, "unknown field `colour`"),
+        ("required = true", "colour = \"red\"", 15, "unknown field `colour`"),
+        ("token_endpoint = ", "token_endpiont = ", 5, "unknown field `token_endpiont`"),
+        // Types and choices.
+        ("hosts = [\".acme.com\"]", "hosts = \".acme.com\"", 6, "invalid type"),
+        ("format = \"label\"", "format = \"lable\"", 14, "unknown variant `lable`"),
+        ("required = true", "required = \"true\"", 15, "invalid type"),
+        ("prompt = \"consent\"", "prompt = 1", 9, "invalid type"),
+        // No TOML at all.
+        ("categories = [\"crm\"]", "categories = [\"crm\"", 3, ""),
+        ("example = \"acme\"", "example = acme", 13, ""),
+        ("title = \"Subdomain\"", "title = \"Subdomain\"\ntitle = \"Again\"", 13, "duplicate key"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let fault = add("acme.toml", &GOOD.replacen(from, to, 1), Transport::Strict).unwrap_err();
+        assert_eq!((fault.file.as_str(), fault.line), ("acme.toml", Some(line)), "{to}: {fault}");
+        assert!(fault.problem.contains(problem), "{to}: {fault}");
+        assert!(fault.to_string().starts_with(&format!("acme.toml:{line}: ")), "{fault}");
+    }
+}
+
+#[test]
+fn an_entry_that_contradicts_itself_is_refused() {
+    let long = "a".repeat(64);
+    for (from, to, problem) in [
+        // Placeholders.
+        (
+            "https://{subdomain}.acme.com/token",
+            "https://{tenant}.acme.com/token",
+            "`{tenant}` is not declared",
+        ),
+        (
+            "https://{subdomain}.acme.com/token",
+            "https://{subdomain.acme.com/token",
+            "has a `{` without a `}`",
+        ),
+        (
+            "https://{subdomain}.acme.com/token",
+            "https://subdomain}.acme.com/token",
+            "has a `}` without a `{`",
+        ),
+        ("https://{subdomain}.acme.com/token", "https://{}.acme.com/token", "names no field"),
+        (
+            "[config.subdomain]",
+            "[callback]\nexpect = { shop = \"{shop}.acme.com\" }\n[config.subdomain]",
+            "`{shop}` is not declared",
+        ),
+        // Host pins.
+        ("[\".acme.com\"]", "[]", "`hosts` is empty"),
+        ("[\".acme.com\"]", "[\".com\"]", "`.com` is no host pin"),
+        ("[\".acme.com\"]", "[\"*.acme.com\"]", "`*.acme.com` is no host pin"),
+        ("[\".acme.com\"]", "[\"https://acme.com\"]", "is no host pin"),
+        ("[\".acme.com\"]", "[\".Acme.com\"]", "is no host pin"),
+        ("[\".acme.com\"]", "[\".acme.com\", \"\"]", "is no host pin"),
+        ("[\".acme.com\"]", &format!("[\".{long}.com\"]"), "is no host pin"),
+        ("[\".acme.com\"]", "[\".acme.org\"]", "its host is not one of the provider's"),
+        ("[\".acme.com\"]", "[\"acme.com\"]", "its host is not one of the provider's"),
+        // Endpoints.
+        ("https://{subdomain}.acme.com/token", "http://{subdomain}.acme.com/token", "it is not https"),
+        (
+            "https://{subdomain}.acme.com/authorize",
+            "http://{subdomain}.acme.com/authorize",
+            "it is not https",
+        ),
+        ("https://{subdomain}.acme.com/token", "https://{subdomain}.acme.com:8443/token", "it names a port"),
+        ("https://{subdomain}.acme.com/token", "https://u:p@{subdomain}.acme.com/token", "it holds a user"),
+        ("https://{subdomain}.acme.com/token", "https://{subdomain}.acme.com/token#x", "it has a fragment"),
+        ("https://{subdomain}.acme.com/token", "https://127.0.0.1/token", "its host is not one"),
+        ("https://{subdomain}.acme.com/token", "https://acme.com.evil.com/token", "its host is not one"),
+        ("https://{subdomain}.acme.com/token", "{subdomain}.acme.com/token", "with its examples"),
+        // Parameters.
+        ("prompt = ", "state = ", "`authorization_params.state` is set by tokenwell itself"),
+        ("prompt = ", "redirect_uri = ", "`authorization_params.redirect_uri` is set by tokenwell itself"),
+        (
+            "prompt = ",
+            "code_challenge = ",
+            "`authorization_params.code_challenge` is set by tokenwell itself",
+        ),
+        ("prompt = ", "scope = ", "`authorization_params.scope` is set by tokenwell itself"),
+        // PKCE.
+        ("hosts = ", "pkce_disabled_reason = \"\"\nhosts = ", "`pkce_disabled_reason` says nothing"),
+        ("hosts = ", "pkce_disabled_reason = \"no\"\nhosts = ", "`pkce_disabled_reason` says nothing"),
+        (
+            "hosts = ",
+            "pkce_disabled_reason = \"                          \"\nhosts = ",
+            "`pkce_disabled_reason` says nothing",
+        ),
+        // Config fields.
+        ("required = true", "pattern = \"[\"", "`config.subdomain`: regex parse error"),
+        ("required = true", "pattern = '(?=a)a'", "`config.subdomain`: regex parse error"),
+        ("required = true", "default = \"not valid\"", "`config.subdomain.default` is not a valid value"),
+        ("required = true", "default = \"UPPER\"", "`config.subdomain.default` is not a valid value"),
+        ("example = \"acme\"", "example = \"acme.evil.com\"", "`config.subdomain.example` is malformed"),
+        ("example = \"acme\"", "example = \"\"", "with its examples"),
+        ("required = true", "pattern = \"[0-9]+\"", "`config.subdomain.example` is malformed"),
+        (
+            "format = \"label\"",
+            "enum = [{ value = \"b\", title = \"B\" }]",
+            "`config.subdomain.example` is malformed: expected one of b",
+        ),
+        (
+            "format = \"label\"",
+            "format = \"uri\"\nhosts = [\"com\"]",
+            "`config.subdomain`: `com` is no host pin",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let fault = add("acme.toml", &GOOD.replacen(from, to, 1), Transport::Strict)
+            .expect_err(&format!("{to} was not refused"));
+        assert_eq!(fault.file, "acme.toml");
+        assert!(fault.problem.contains(problem), "{to}: {fault}");
+        assert!(fault.to_string().starts_with("acme.toml: "), "{to}: {fault}");
+    }
+}
+
+#[test]
+fn the_file_names_the_provider() {
+    for file in ["Acme.toml", "a b.toml", ".toml", "acme/../x y.toml", "ä.toml"] {
+        let fault = add(file, GOOD, Transport::Strict).expect_err(file);
+        assert_eq!(fault.file, file);
+        assert!(fault.problem.contains("the file's name"), "{fault}");
+    }
+}
+
+#[test]
+fn http_is_for_loopback_in_development_only() {
+    let local = GOOD.replace("https://{subdomain}.acme.com", "http://127.0.0.1:8080");
+    let local = local.replace("\".acme.com\"", "\"127.0.0.1\"");
+    add("acme.toml", &local, Transport::LoopbackHttp).unwrap();
+    let fault = add("acme.toml", &local, Transport::Strict).unwrap_err();
+    assert!(fault.problem.contains("`127.0.0.1`, which is allowed in development only"), "{fault}");
+
+    let remote = GOOD.replace("https://{subdomain}.acme.com", "http://{subdomain}.acme.com");
+    let fault = add("acme.toml", &remote, Transport::LoopbackHttp).unwrap_err();
+    assert!(fault.problem.contains("it is not https"), "{fault}");
+}
+
+#[test]
+fn all_faulty_files_of_a_directory_are_named() {
+    let directory = TempDir::new().unwrap();
+    for (file, text) in [
+        ("acme.toml", GOOD.to_owned()),
+        ("bad1.toml", GOOD.replace("display_name", "name")),
+        ("bad2.toml", GOOD.replace(".acme.com\"]", ".com\"]")),
+        ("notes.txt", "not an entry".to_owned()),
+    ] {
+        std::fs::write(directory.path().join(file), text).unwrap();
+    }
+    let mut catalog = Catalog::built_in().unwrap();
+    let faults = catalog.add_directory(directory.path(), Transport::Strict).unwrap_err();
+    let files: Vec<_> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    assert_eq!(files, ["bad1.toml", "bad2.toml"]);
+
+    let nowhere = directory.path().join("nowhere");
+    let faults = catalog.add_directory(&nowhere, Transport::Strict).unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert_eq!(faults[0].file, nowhere.display().to_string());
+}
