@@ -16,6 +16,7 @@ pub(super) async fn run(args: &ServeArgs) -> Result<(), AppError> {
         show(&first);
     }
     let addresses = app.addresses()?;
+    let stop = stop().map_err(|error| AppError::Serve(error.into()))?;
     tracing::info!(
         grpc = %addresses.grpc,
         gateway = %addresses.gateway,
@@ -23,24 +24,22 @@ pub(super) async fn run(args: &ServeArgs) -> Result<(), AppError> {
         public_url = app.public_url(),
         "serving",
     );
-    app.run(stop()).await?;
+    app.run(stop).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Resolves when the process is asked to stop.
-pub(super) async fn stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
+/// Resolves when the process is asked to stop. From the call on, the signals do not end the process by themselves.
+pub(super) fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(_) => drop(interrupt.await),
-    }
-    tracing::info!("stopping: waiting for what is under way");
+        tracing::info!("stopping: waiting for what is under way");
+    })
 }
 
 /// The one time that the key is shown. It goes to standard output, where logs do not go.

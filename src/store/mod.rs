@@ -25,6 +25,9 @@ pub use seal::{KeyRing, KeyRingError};
 
 use crate::model::{Error, Random, Result};
 
+/// How often a schema that others may be changing at the same time is tried to be changed.
+const MIGRATION_TRIES: u32 = 50;
+
 /// The database, and the keys that seal what is secret in it.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -66,9 +69,19 @@ impl Store {
         Ok(Self { db, keys: Arc::new(keys), random })
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. Of several that do so at once, the others fail on what one has done already, and find
+    /// nothing left to do.
     pub async fn migrate(&self) -> Result<()> {
-        Migrator::up(&self.db, None).await.map_err(failed)
+        let mut tries = 0;
+        while let Err(error) = Migrator::up(&self.db, None).await {
+            tries += 1;
+            let error = failed(error);
+            if tries == MIGRATION_TRIES || matches!(error, Error::StoreUnavailable(_)) {
+                return Err(error);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 
     /// How many migrations the database still lacks.

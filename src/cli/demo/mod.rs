@@ -90,8 +90,9 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         if args.once {
             once::play(&demo).await
         } else {
+            let stop = stop()?;
             invite(&demo);
-            stop().await;
+            stop.await;
             Ok(())
         }
     };

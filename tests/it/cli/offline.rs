@@ -67,7 +67,7 @@ fn a_fault_in_a_catalog_file_is_named_with_file_and_line() {
     fs::write(&good, GOOD).unwrap();
     let cases = [
         (bad("unknown.toml", "categories", "catgories"), Some(2)),
-        (bad("syntax.toml", "hosts = [", "hosts = [[["), Some(6)),
+        (bad("syntax.toml", "hosts = [", "hosts = = ["), Some(6)),
         (bad("type.toml", "\"https://acme.example.com/token\"", "7"), Some(5)),
         (bad("method.toml", "client_secret_basic", "shout"), Some(7)),
         (bad("http.toml", "https://acme.example.com/token", "http://acme.example.com/token"), None),

@@ -102,6 +102,17 @@ async fn a_server_answers_health_where_it_says() {
     assert_eq!(server.stop().code, Some(0));
 }
 
+/// Whoever reads that it serves may stop it: the signal does not come too early for it to end in order.
+#[test]
+fn a_server_can_be_stopped_as_soon_as_it_serves() {
+    let directory = TempDir::new().unwrap();
+    for round in 0..8 {
+        let stopped = Server::start(&mut serve(directory.path())).stop();
+        assert_eq!(stopped.code, Some(0), "round {round}: {}", stopped.stderr);
+        assert!(stopped.stderr.contains("\"stopped\""), "{}", stopped.stderr);
+    }
+}
+
 #[test]
 fn a_public_url_is_https_or_loopback() {
     let directory = TempDir::new().unwrap();
