@@ -4,4 +4,6 @@
 
 mod support;
 
+mod connection;
 mod house;
+mod metadata;
