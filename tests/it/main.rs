@@ -6,4 +6,6 @@ mod support;
 
 mod connection;
 mod house;
+mod integration;
 mod metadata;
+mod provider;
