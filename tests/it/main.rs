@@ -8,4 +8,6 @@ mod connection;
 mod house;
 mod integration;
 mod metadata;
+mod project;
 mod provider;
+mod settings;
