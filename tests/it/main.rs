@@ -4,6 +4,7 @@
 
 mod support;
 
+mod caller;
 mod connection;
 mod house;
 mod integration;
@@ -11,3 +12,5 @@ mod metadata;
 mod project;
 mod provider;
 mod settings;
+mod signature;
+mod tenant;
