@@ -71,8 +71,8 @@ impl Flows {
         id: ProjectId,
         display_name: String,
     ) -> Result<(Project, ApiKey, SecretString)> {
-        if display_name.len() > 255 || display_name.chars().any(char::is_control) {
-            let problem = "is malformed: expected at most 255 bytes without control characters";
+        if display_name.chars().count() > 255 || display_name.chars().any(char::is_control) {
+            let problem = "is malformed: expected at most 255 characters, none of them a control character";
             return Err(Error::field("display_name", problem));
         }
         let display_name = if display_name.is_empty() { id.to_string() } else { display_name };
