@@ -58,8 +58,17 @@ impl Store {
         row.map(|row| self.settings(&row)).transpose()
     }
 
-    /// Replaces a project's settings if they are still those that the new ones were made of.
+    /// Replaces a project's settings if they are still those that the new ones were made of. The row tells by its own
+    /// bytes: the text as whichever release wrote it, and the sealed keys, which are never the same twice.
     pub async fn put_settings(&self, id: &ProjectId, old: &Settings, new: &Settings) -> Result<bool> {
+        let row = Entity::find_by_id(id.as_str()).one(&self.db).await.map_err(failed)?;
+        let Some(row) = row.filter(|row| self.settings(row).is_ok_and(|now| same(&now, old))) else {
+            return Ok(false);
+        };
+        let unchanged = |column: Column, sealed: &Option<Vec<u8>>| match sealed {
+            Some(sealed) => column.eq(sealed.clone()),
+            None => column.is_null(),
+        };
         let key = |index: usize, name| {
             let key = new.hmac_keys.get(index).map(HmacKey::expose_secret);
             key.map(|key| self.keys.seal(&*self.random, place(id.as_str(), name), key)).transpose()
@@ -69,7 +78,9 @@ impl Store {
             .col_expr(Column::HmacKey1, Expr::value(key(0, "hmac_key_1")?))
             .col_expr(Column::HmacKey2, Expr::value(key(1, "hmac_key_2")?))
             .filter(Column::Id.eq(id.as_str()))
-            .filter(Column::Settings.eq(column::json(old)?))
+            .filter(Column::Settings.eq(row.settings.as_str()))
+            .filter(unchanged(Column::HmacKey1, &row.hmac_key_1))
+            .filter(unchanged(Column::HmacKey2, &row.hmac_key_2))
             .exec(&self.db)
             .await
             .map_err(failed)?;
@@ -85,6 +96,13 @@ impl Store {
         }
         Ok(settings)
     }
+}
+
+/// Whether two settings are the same, keys included, which their JSON leaves out.
+fn same(a: &Settings, b: &Settings) -> bool {
+    let keys =
+        |it: &Settings| it.hmac_keys.iter().map(|key| key.expose_secret().to_vec()).collect::<Vec<_>>();
+    column::json(a).ok() == column::json(b).ok() && keys(a) == keys(b)
 }
 
 fn place<'a>(project: &'a str, name: &'static str) -> Place<'a> {
