@@ -184,14 +184,14 @@ async fn of_writers_with_one_etag_exactly_one_wins() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn patches_at_the_same_time_lose_nothing() -> TestResult {
     let (mut client, _server, _rest) = stage().await;
-    let patches = (0..20).map(|index| {
+    let patches = (0..40).map(|index| {
         let mut client = client.clone();
         tokio::spawn(async move { update(&mut client, &json!({format!("key-{index}"): index}), "").await })
     });
     for patch in patches.collect::<Vec<_>>() {
         patch.await??;
     }
-    let all: serde_json::Map<_, _> = (0..20).map(|index| (format!("key-{index}"), json!(index))).collect();
+    let all: serde_json::Map<_, _> = (0..40).map(|index| (format!("key-{index}"), json!(index))).collect();
     assert_eq!(stored(&mut client).await.0, object(&Value::Object(all)));
     Ok(())
 }
