@@ -123,8 +123,8 @@ fn documented(method: &MethodDescriptor) -> Permission {
     let line = own.split_once("Permission: ").or_else(|| service.split_once("Permission of every method: "));
     let (_, rest) = line.unwrap_or_else(|| panic!("{} does not say who may call it", method.full_name()));
     let sentence = rest.split(['.', ';']).next().unwrap();
-    let names = sentence.split('`').filter(|word| word.starts_with("PERMISSION_"));
-    let name = names.last().unwrap_or_else(|| panic!("{} names no permission", method.full_name()));
+    let name = sentence.rsplit('`').find(|word| word.starts_with("PERMISSION_"));
+    let name = name.unwrap_or_else(|| panic!("{} names no permission", method.full_name()));
     Permission::from_str_name(name).unwrap_or_else(|| panic!("{name} is none"))
 }
 

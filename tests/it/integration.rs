@@ -22,6 +22,7 @@ use crate::support::{
 };
 
 type Client = IntegrationServiceClient<Keyed>;
+type Change = fn(&mut Integration);
 
 fn integration(integration_id: &str) -> Integration {
     Integration {
@@ -178,12 +179,12 @@ async fn what_cannot_be_changed_is_refused_in_a_mask() -> TestResult {
 async fn malformed_values_are_refused_by_field() -> TestResult {
     let (server, _provider, _database) = TestServer::with_sandbox().await;
     let mut client = server.integration(&server.key);
-    let with = |change: fn(&mut Integration)| {
+    let with = |change: Change| {
         let mut changed = integration("mine");
         change(&mut changed);
         changed
     };
-    let bad: [(fn(&mut Integration), &str); 14] = [
+    let bad: [(Change, &str); 14] = [
         (|it| it.integration_id.clear(), "integration_id"),
         (|it| it.integration_id = "a:b".to_owned(), "integration_id"),
         (|it| it.integration_id = "a/b".to_owned(), "integration_id"),

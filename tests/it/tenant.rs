@@ -202,7 +202,7 @@ async fn another_projects_key_cannot_be_revoked() -> TestResult {
     let listed = server.project(&server.key).list_api_keys(ListApiKeysRequest::default()).await?.into_inner();
     let id = &listed.api_keys[0].api_key_id;
     let nobody = "0190a0a0-0000-7000-8000-000000000000";
-    let mut revoke = async |id: &str| {
+    let revoke = async |id: &str| {
         let request = RevokeApiKeyRequest { api_key_id: id.to_owned() };
         let refusal = assert_refused(
             server.project(&other).revoke_api_key(request).await,
