@@ -30,7 +30,8 @@ pub(super) fn time(field: &str, timestamp: Timestamp) -> Result<OffsetDateTime> 
 
 /// A length of time from the wire.
 pub(super) fn duration(duration: prost_types::Duration) -> Duration {
-    Duration::new(duration.seconds, duration.nanos)
+    // Whatever a caller writes: `Duration::new` panics where the two together overflow.
+    Duration::seconds(duration.seconds).saturating_add(Duration::nanoseconds(duration.nanos.into()))
 }
 
 /// A map from the wire, sorted.

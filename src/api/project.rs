@@ -218,9 +218,10 @@ fn completion(value: i32) -> Result<Completion> {
 }
 
 fn new_api_key(request: CreateApiKeyRequest) -> Result<NewApiKey> {
-    let kind = match request.kind() {
-        ApiKeyKind::Unspecified | ApiKeyKind::Secret => KeyKind::Secret,
-        ApiKeyKind::Publishable => KeyKind::Publishable,
+    let kind = match ApiKeyKind::try_from(request.kind) {
+        Ok(ApiKeyKind::Unspecified | ApiKeyKind::Secret) => KeyKind::Secret,
+        Ok(ApiKeyKind::Publishable) => KeyKind::Publishable,
+        Err(_) => return Err(Error::field("kind", format!("is `{}`, which is none", request.kind))),
     };
     let mut permissions: Vec<Permission> =
         request.permissions.iter().map(|value| permission(*value)).collect::<Result<_>>()?;

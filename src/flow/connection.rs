@@ -7,9 +7,6 @@ use crate::model::{
     Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
 };
 
-/// How often a change without an etag is tried while others change the same metadata.
-const TRIES: usize = 16;
-
 impl Flows {
     /// Gets a connection without credentials.
     pub async fn get_connection(
@@ -77,7 +74,8 @@ impl Flows {
         etag: &str,
         change: impl Fn(&Metadata) -> Result<Metadata>,
     ) -> Result<(Metadata, i64)> {
-        for _ in 0..TRIES {
+        // A try fails only if somebody else's has succeeded, and the call's deadline ends them all.
+        loop {
             let connection = self.get_connection(project, integration, id).await?;
             if !etag.is_empty() && etag != connection.etag() {
                 return Err(Error::EtagMismatch);
@@ -87,6 +85,5 @@ impl Flows {
                 return Ok((metadata, version));
             }
         }
-        Err(Error::EtagMismatch)
     }
 }

@@ -6,7 +6,6 @@ use crate::model::{
     Result, SecretString, Settings, Uuid,
 };
 
-const TRIES: usize = 16;
 const DEFAULT_PROJECT: &str = "default";
 
 /// The key that a new instance begins with.
@@ -71,8 +70,8 @@ impl Flows {
         id: ProjectId,
         display_name: String,
     ) -> Result<(Project, ApiKey, SecretString)> {
-        if display_name.len() > 255 || display_name.chars().any(char::is_control) {
-            let problem = "is malformed: expected at most 255 bytes without control characters";
+        if display_name.chars().count() > 255 || display_name.chars().any(char::is_control) {
+            let problem = "is malformed: expected at most 255 characters, none of them a control character";
             return Err(Error::field("display_name", problem));
         }
         let display_name = if display_name.is_empty() { id.to_string() } else { display_name };
@@ -104,7 +103,8 @@ impl Flows {
         project: &ProjectId,
         change: impl Fn(&mut Settings),
     ) -> Result<Settings> {
-        for _ in 0..TRIES {
+        // A try fails only if somebody else's has succeeded, and the call's deadline ends them all.
+        loop {
             let old = self.settings_of(project).await?;
             let mut new = old.clone();
             change(&mut new);
@@ -113,7 +113,6 @@ impl Flows {
                 return Ok(new);
             }
         }
-        Err(Error::EtagMismatch)
     }
 
     /// Creates an API key. Nobody can give what they do not have.

@@ -70,9 +70,9 @@ identifier!(
     ConnectionId,
     "connection_id",
     |value| {
-        !value.is_empty() && value.len() <= 255 && !value.chars().any(char::is_control) && value.trim() == value
+        !value.is_empty() && value.chars().count() <= 255 && !value.chars().any(char::is_control) && value.trim() == value
     },
-    "1 to 255 bytes without control characters and without spaces around"
+    "1 to 255 characters, none of them a control character, and no spaces around"
 );
 
 fn is_slug(value: &str, allowed: impl Fn(char) -> bool) -> bool {

@@ -156,10 +156,10 @@ impl ApiKey {
         if permissions.is_empty() {
             return Err(Error::field("permissions", "is empty: name at least one"));
         }
-        if display_name.len() > 255 || display_name.chars().any(char::is_control) {
+        if display_name.chars().count() > 255 || display_name.chars().any(char::is_control) {
             return Err(Error::field(
                 "display_name",
-                "is malformed: expected at most 255 bytes without control characters",
+                "is malformed: expected at most 255 characters, none of them a control character",
             ));
         }
         if expire_time.is_some_and(|time| time <= now) {

@@ -10,12 +10,21 @@
 
 mod support;
 
+mod caller;
 mod catalog;
 mod chromium;
 mod cli;
+mod connection;
 mod house;
 mod injection;
+mod integration;
+mod metadata;
 mod oidc;
+mod project;
+mod provider;
 mod readme;
 mod reflection;
+mod settings;
+mod signature;
 mod store;
+mod tenant;

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod clock;
 pub mod database;
+pub mod keys;
 pub mod provider;
 pub mod server;
 pub mod tls;
