@@ -4,6 +4,7 @@
 
 mod support;
 
+mod canary;
 mod catalog;
 mod house;
 mod injection;
