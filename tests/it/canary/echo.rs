@@ -72,6 +72,11 @@ async fn a_token_in_place_of_an_error_code_is_not_shown() {
     for failure in [
         Failure::Error { status: 400, code: TOKEN.to_owned(), description: String::new() },
         Failure::Error { status: 400, code: format!("dead {TOKEN}"), description: String::new() },
+        Failure::Error {
+            status: 400,
+            code: format!("{}{TOKEN}", "no ".repeat(17)),
+            description: String::new(),
+        },
         Failure::Garbage(format!("{{\"error\":{{\"code\":\"{TOKEN}\",\"message\":\"{TOKEN}\"}}}}")),
     ] {
         let what = format!("{failure:?}");
