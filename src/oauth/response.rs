@@ -99,11 +99,14 @@ fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
     let code =
         error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));
-    let code = clean(code.unwrap_or("unknown_error"), MAX_CODE_CHARS);
-    let code = provider.error_code(&code).to_owned();
+    // Redacted before it is cut: what a cut leaves of a token would be too short to be known as one.
+    let code = clean(code.unwrap_or("unknown_error"), usize::MAX);
+    let code = provider.error_code(&code);
+    let code = if code.split(' ').any(may_be_token) { "unknown_error" } else { code };
+    let code = clean(code, MAX_CODE_CHARS);
     let words = ["error_description", "message", "error_message"];
     let description = words.iter().find_map(|key| object.get(*key)?.as_str());
-    let description = description.map(|text| redact(&clean(text, MAX_DESCRIPTION_CHARS)));
+    let description = description.map(|text| clean(&redact(&clean(text, usize::MAX)), MAX_DESCRIPTION_CHARS));
     Some(match code.as_str() {
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
@@ -178,6 +181,12 @@ fn invalid(problem: &str) -> Failure {
 /// Text of a provider's that may be shown: printable ASCII, capped.
 pub(super) fn clean(text: &str, max: usize) -> String {
     text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(max).collect()
+}
+
+/// Whether a word of an error code may be a token: it is long, and no words of one case.
+fn may_be_token(word: &str) -> bool {
+    let of_case = |case: fn(&u8) -> bool| word.bytes().all(|b| case(&b) || b"_-.".contains(&b));
+    word.len() >= 20 && !of_case(u8::is_ascii_lowercase) && !of_case(u8::is_ascii_uppercase)
 }
 
 /// Takes out of a provider's words whatever may be a token: every long run of token characters.

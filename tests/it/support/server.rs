@@ -130,6 +130,12 @@ impl TestServer {
         (server, provider, database)
     }
 
+    /// Clients for a server in another process, which has this first key. Its time is not the test's.
+    pub fn elsewhere(addresses: Addresses, key: String) -> Self {
+        let public_url = format!("http://{}", addresses.gateway);
+        Self { addresses, public_url, key, clock: ManualClock::new(), stop: None, task: None }
+    }
+
     /// Stops it as SIGTERM does, and waits until it has drained.
     pub async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
