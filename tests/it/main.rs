@@ -4,4 +4,7 @@
 
 mod support;
 
+mod flow;
+mod flow_callback;
+mod flow_confirm;
 mod house;
