@@ -4,7 +4,13 @@
 
 mod support;
 
+mod exchange;
 mod flow;
 mod flow_callback;
 mod flow_confirm;
+mod gateway;
+mod gateway_link;
+mod gateway_page;
 mod house;
+mod refresh;
+mod refresh_race;
