@@ -103,7 +103,8 @@ fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap
     let code = provider.error_code(&code).to_owned();
     let words = ["error_description", "message", "error_message"];
     let description = words.iter().find_map(|key| object.get(*key)?.as_str());
-    let description = description.map(|text| redact(&clean(text, MAX_DESCRIPTION_CHARS)));
+    // Cut last: a token that is cut first is too short to be taken for one.
+    let description = description.map(|text| clean(&redact(&clean(text, usize::MAX)), MAX_DESCRIPTION_CHARS));
     Some(match code.as_str() {
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
