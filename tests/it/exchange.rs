@@ -211,7 +211,7 @@ async fn a_provider_that_does_not_answer_in_time_is_unavailable() {
     let http = HttpOptions { timeout: StdDuration::from_secs(1), ..HttpOptions::default() };
     let server = TestServer::start(&database, Options { http, ..Options::with(&clock, &provider) }).await;
     server.create_integration("sandbox", "sandbox").await;
-    let hang = Failure::Hang(StdDuration::from_secs(600));
+    let hang = Failure::Hang(StdDuration::from_mins(10));
     let refused = unavailable(&(server, provider, database), hang).await;
     assert_eq!(refused.retry, Some(RETRY));
     assert!(refused.message.contains("in time"), "{}", refused.message);

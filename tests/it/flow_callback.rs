@@ -183,7 +183,7 @@ async fn a_malformed_callback_is_refused_and_costs_nothing() {
     let mut browser = Browser::new();
     let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
     let (state, code) = (param(&callback, "state"), param(&callback, "code"));
-    let many: String = (0..100).map(|n| format!("&p{n}=1")).collect();
+    let many: Vec<_> = (0..100).map(|n| format!("&p{n}=1")).collect();
     for bad in [
         String::new(),
         format!("code={code}"),
@@ -192,7 +192,7 @@ async fn a_malformed_callback_is_refused_and_costs_nothing() {
         format!("code=forged&code={code}&state={state}"),
         format!("code={code}&state={state}&x=1&%78=2"),
         format!("code={code}&state={state}&padding={}", "x".repeat(16 * 1024)),
-        format!("code={code}&state={state}{many}"),
+        format!("code={code}&state={state}{}", many.concat()),
     ] {
         let answer = browser.get(&format!("{}/oauth/callback?{bad}", server.public_url)).await;
         assert_page(&answer, 400, "CALLBACK_INVALID");
