@@ -2,7 +2,10 @@
 
 use url::form_urlencoded;
 
-use crate::{api::FrontendBegin, model::StringMap};
+use crate::{
+    api::FrontendBegin,
+    model::{KeyKind, StringMap},
+};
 
 const MAX_QUERY_BYTES: usize = 16 * 1024;
 
@@ -19,7 +22,10 @@ pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin,
         }
     }
     let mut take = |name: &str| given.remove(name).unwrap_or_default();
-    let public_key = take("public_key").into();
+    let public_key = take("public_key");
+    if public_key.starts_with(KeyKind::Secret.prefix()) {
+        return Err("the link holds a secret key: use a publishable one, and revoke that key".to_owned());
+    }
     let [connection_id, signature, return_url] = ["connection_id", "hmac", "return_url"].map(&mut take);
     let user_scopes = take("user_scope");
     let connection_config = take_map(&mut given, "params[");
@@ -28,7 +34,7 @@ pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin,
         return Err(format!("the parameter `{}` is not known", shown(name)));
     }
     Ok(FrontendBegin {
-        public_key,
+        public_key: public_key.into(),
         integration_id,
         connection_id,
         connection_config,

@@ -3,14 +3,17 @@
 pub mod browser;
 pub mod clock;
 pub mod database;
+pub mod gate;
 pub mod keys;
 pub mod provider;
 pub mod server;
+pub mod steps;
 pub mod tls;
 
 pub use browser::Browser;
 pub use clock::ManualClock;
 pub use database::Database;
+pub use gate::Gate;
 pub use provider::TestProvider;
 pub use server::{Options, TestServer};
 

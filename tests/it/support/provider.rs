@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use axum::Router;
 use tokenwell::{
     model::{Duration, OsRandom},
     oauth::HttpOptions,
@@ -28,10 +29,19 @@ pub struct TestProvider {
 impl TestProvider {
     /// The sandbox with its own entry `sandbox`, on http over loopback. Access tokens live an hour of the test's clock.
     pub async fn plain(clock: &ManualClock) -> Self {
-        let sandbox = sandbox(Quirks::default(), clock);
+        Self::plain_with(Quirks::default(), clock, |router| router).await
+    }
+
+    /// The plain one with quirks, and with something around its routes.
+    pub async fn plain_with(
+        quirks: Quirks,
+        clock: &ManualClock,
+        around: impl FnOnce(Router) -> Router,
+    ) -> Self {
+        let sandbox = sandbox(quirks, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = sandbox.router();
+        let router = around(sandbox.router());
         let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         let entry = format!(
             "display_name = \"Sandbox\"\ncategories = [\"test\"]\n\

@@ -1,0 +1,72 @@
+//! A gate before the token endpoint: a test holds requests there while it does something else.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
+use tokio::{sync::watch, time::timeout};
+
+/// Open at first. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    open: Arc<watch::Sender<bool>>,
+    arrived: Arc<watch::Sender<usize>>,
+    passes: Arc<AtomicBool>,
+}
+
+impl Gate {
+    pub fn new() -> Self {
+        Self { open: Arc::new(watch::Sender::new(true)), arrived: Arc::default(), passes: Arc::default() }
+    }
+
+    /// The routes with this gate before `/token`.
+    pub fn before(&self, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self.clone(), Self::pass))
+    }
+
+    /// Holds the requests that come from now on. Counts them from zero.
+    pub fn close(&self) {
+        self.arrived.send_replace(0);
+        self.open.send_replace(false);
+    }
+
+    /// Lets all of them through.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Lets the next one that comes through, uncounted, and none that waits.
+    pub fn pass_next(&self) {
+        self.passes.store(true, Ordering::SeqCst);
+    }
+
+    /// How many have come since the gate was closed.
+    pub fn count(&self) -> usize {
+        *self.arrived.borrow()
+    }
+
+    /// Waits until this many have come.
+    pub async fn arrived(&self, count: usize) {
+        let mut arrived = self.arrived.subscribe();
+        let waited = timeout(Duration::from_secs(10), arrived.wait_for(|now| *now >= count)).await;
+        waited.expect("nothing came to the token endpoint").unwrap();
+    }
+
+    async fn pass(State(gate): State<Self>, request: Request, next: Next) -> Response {
+        if request.uri().path() == "/token" && !gate.passes.swap(false, Ordering::SeqCst) {
+            gate.arrived.send_modify(|count| *count += 1);
+            gate.open.subscribe().wait_for(|open| *open).await.unwrap();
+        }
+        next.run(request).await
+    }
+}
