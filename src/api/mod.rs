@@ -33,6 +33,7 @@ pub use client::{Bearer, Client};
 pub use door::{Door, Ended, Failed, FailedKind, FrontendBegin, GatewayCaller};
 use layer::{
     deadline::{Deadline, DeadlineLayer},
+    explain::{Explain, ExplainLayer},
     key::{KeyCheck, KeyLayer},
     panic::{AnswerPanic, PanicLayer},
     signature::{SignatureCheck, SignatureLayer},
@@ -62,7 +63,7 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// All services behind all layers.
-pub type Stack = Trace<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>;
+pub type Stack = Trace<Explain<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>>;
 
 /// What the stack is built with.
 #[derive(Debug, Clone)]
@@ -122,6 +123,8 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
     let stack = ServiceBuilder::new()
         // Outermost, so that whatever answers is logged once, with its request id.
         .layer(TraceLayer)
+        // Inside the trace, which then logs the reason, too: tonic's own refusals get one.
+        .layer(ExplainLayer)
         // Inside the trace: a panic is logged like every other INTERNAL, and the connection lives on.
         .layer(PanicLayer)
         // Before any work is done for a call that has no time left.

@@ -1,6 +1,7 @@
 //! The tower layers around the services: one file each. `api::stack` lists them in order, with reasons.
 
 pub mod deadline;
+pub mod explain;
 pub mod key;
 pub mod panic;
 pub mod signature;
