@@ -126,11 +126,10 @@ fn normalize(object: &mut Map<String, Value>, provider: &Provider) -> Result<(),
         _ => "bearer".to_owned(),
     };
     object.insert("token_type".to_owned(), Value::String(token_type));
-    match object.remove("expires_in").as_ref().and_then(lifetime) {
-        Some(seconds) => drop(object.insert("expires_in".to_owned(), seconds.into())),
-        None => {}
+    if let Some(seconds) = object.remove("expires_in").as_ref().and_then(lifetime) {
+        object.insert("expires_in".to_owned(), seconds.into());
     }
-    if !object.get("refresh_token").is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty())) {
+    if object.get("refresh_token").and_then(Value::as_str).is_none_or(str::is_empty) {
         object.remove("refresh_token");
     }
     let scopes = match object.remove("scope") {
