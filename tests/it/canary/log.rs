@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::drive::drive;
 use crate::support::{ManualClock, TestProvider, TestServer};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server in a process of its own, which ends with the test.
 struct Process {
