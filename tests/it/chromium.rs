@@ -54,7 +54,7 @@ async fn walk(name: &str, mut options: Value) -> Value {
     command.arg(root.join("tests/node/browser.mjs")).arg(options.to_string());
     let output = tokio::task::spawn_blocking(move || command.output());
     let output =
-        tokio::time::timeout(Duration::from_secs(120), output).await.expect("the browser does not end");
+        tokio::time::timeout(Duration::from_mins(2), output).await.expect("the browser does not end");
     let output = output.unwrap().expect("node is missing: run scripts/setup");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -63,7 +63,7 @@ impl Oidc {
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let first = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
         let line =
-            tokio::time::timeout(Duration::from_secs(60), first).await.expect("the provider does not start");
+            tokio::time::timeout(Duration::from_mins(1), first).await.expect("the provider does not start");
         let line = line.unwrap().expect("the provider ended at once: run scripts/setup").unwrap();
         let started: Value = serde_json::from_str(&line).unwrap();
         Self { issuer: started["issuer"].as_str().unwrap().to_owned(), child, _stdin: stdin }
@@ -281,7 +281,7 @@ async fn a_callback_of_another_issuer_is_refused() {
     let none = |_: &str| Vec::new();
     let empty = |_: &str| vec![String::new()];
     let twice = |issuer: &str| vec![issuer.to_owned(), issuer.to_owned()];
-    let changes: [&dyn Fn(&str) -> Vec<String>; 5] = [&other, &slash, &none, &empty, &twice];
+    let changes: [fn(&str) -> Vec<String>; 5] = [other, slash, none, empty, twice];
     for change in changes {
         let mut browser = Browser::new();
         let callback = with_iss(&house.callback(&mut browser, "ada").await, change);

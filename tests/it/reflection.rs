@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Command};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 use tonic::transport::Endpoint;
 use tonic_reflection::pb::{v1, v1alpha};
@@ -82,8 +83,8 @@ async fn tools_call_without_a_schema() {
         let arguments = ["--reflect-protocol", protocol, "-H", &header, "-d"];
 
         let request = json!({ "integrationId": "sandbox", "connectionId": "ada" }).to_string();
-        let begin = [&arguments[..], &[&request]].concat();
-        let begun = curl(&server, "/tokenwell.auth.v1.AuthService/Begin", &begin).await.json();
+        let with_ids = [&arguments[..], &[&request]].concat();
+        let begun = curl(&server, "/tokenwell.auth.v1.AuthService/Begin", &with_ids).await.json();
         assert_eq!(begun["connectionId"], "ada");
         let connect_url = begun["connectUrl"].as_str().unwrap();
         assert!(
@@ -137,7 +138,6 @@ fn reason(curl: &Curl) -> String {
         assert_eq!(info["debug"]["domain"], "tokenwell.dev");
         return reason.to_owned();
     }
-    use base64::Engine as _;
     let bytes = info["value"].as_str().unwrap().trim_end_matches('=');
     let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(bytes).unwrap();
     // ErrorInfo is `string reason = 1; string domain = 2; ...`.

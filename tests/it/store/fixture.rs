@@ -7,7 +7,7 @@ use tokenwell::{
     app::open_store,
     config::StorageArgs,
     model::{
-        Completion, Connection, ConnectionId, Credentials, Duration, ExposeSecret as _, FLOW_TTL, Flow,
+        Completion, Connection, ConnectionId, Credentials, Duration, ExposeSecret, FLOW_TTL, Flow,
         Integration, IntegrationId, Metadata, OffsetDateTime, OsRandom, PageRequest, Project, ProjectId,
         ProviderId, SecretString, StringMap, TokenSet, Uuid, uuid_v7,
     },
@@ -150,7 +150,7 @@ pub fn tokens(word: &str, now: OffsetDateTime) -> TokenSet {
 /// Whose tokens these are.
 pub fn words(credentials: &Credentials) -> (&str, Option<&str>) {
     let TokenSet { access_token, refresh_token, .. } = &credentials.tokens;
-    (access_token.expose_secret(), refresh_token.as_ref().map(|token| token.expose_secret()))
+    (access_token.expose_secret(), refresh_token.as_ref().map(ExposeSecret::expose_secret))
 }
 
 /// Does this many things at once, and gives what came of them.

@@ -1,6 +1,6 @@
 //! Integrations: no two of one id, no write over somebody else's, no deletion under connections.
 
-use tokenwell::model::{Duration, Error, ExposeSecret as _, Integration};
+use tokenwell::model::{Duration, Error, ExposeSecret, Integration};
 
 use super::{
     fixture::{House, add_project, at_once, integration, new_id, page, secret, start},
@@ -24,7 +24,7 @@ async fn get(house: &House, id: &str) -> Option<Integration> {
 }
 
 fn client_secret(integration: &Integration) -> Option<&str> {
-    integration.client_secret.as_ref().map(|secret| secret.expose_secret())
+    integration.client_secret.as_ref().map(ExposeSecret::expose_secret)
 }
 
 async fn an_integration_comes_back_as_it_went_in(kind: Kind) {
@@ -45,7 +45,7 @@ async fn an_integration_comes_back_as_it_went_in(kind: Kind) {
 async fn a_second_integration_of_one_id_is_refused(kind: Kind) {
     let house = House::new(kind).await;
     let mut twin = integration(&house.project, "zendesk");
-    twin.client_id = "twin".to_owned();
+    "twin".clone_into(&mut twin.client_id);
     let refused = house.store.insert_integration(&twin).await;
     assert!(matches!(refused, Err(Error::IntegrationAlreadyExists(id)) if id == twin.id));
     assert_eq!(get(&house, "zendesk").await.unwrap().client_id, "client");

@@ -96,7 +96,7 @@ async fn a_refresh_writes_credentials_and_nothing_else(kind: Kind) {
 
     let later = start() + Duration::minutes(2);
     let mut tokens = tokens("two", later);
-    tokens.token_type = "DPoP".to_owned();
+    "DPoP".clone_into(&mut tokens.token_type);
     let (config, scopes) = (config("instance", "eu"), vec!["less".to_owned()]);
     let refreshed = RefreshedTokens { tokens: &tokens, config: Some(&config), granted_scopes: Some(&scopes) };
     assert!(house.store.put_refreshed(&connection, 2, &refreshed, later).await.unwrap());
