@@ -5,11 +5,11 @@ use subtle::ConstantTimeEq as _;
 use super::{BrowserToken, Flows};
 use crate::{
     model::{
-        Completion, ConnectionId, Error, ExposeSecret as _, Flow, IntegrationId, PARKED_TTL, ProjectId,
-        Result, SecretString, Uuid, token,
+        Completion, ConnectionId, Error, ExposeSecret as _, Flow, Integration, IntegrationId, OffsetDateTime,
+        PARKED_TTL, ProjectId, Result, SecretString, StringMap, Uuid, token,
     },
     oauth::{Failure, Grant, Registration},
-    provider::{CallbackQuery, Provider},
+    provider::{CallbackQuery, Provider, SharedProvider},
     store::NewGrant,
 };
 
@@ -74,6 +74,14 @@ pub enum Outcome {
     AwaitingConfirmation(SecretString),
 }
 
+/// A callback that was examined: all that redeeming its code takes.
+struct Redeemable {
+    integration: Integration,
+    provider: SharedProvider,
+    config: StringMap,
+    code: SecretString,
+}
+
 impl Flows {
     /// Ends a flow, or parks it for the confirmation that its project asks for.
     pub async fn complete(&self, completer: &Completer, input: CompleteInput) -> Result<Completed> {
@@ -114,20 +122,21 @@ impl Flows {
         if flow.expire_time <= self.now() {
             return Err(Error::FlowExpired);
         }
-        let parked = flow.completion == Completion::Confirm && matches!(completer, Completer::Gateway { .. });
-        if parked && query.get("error").is_none() {
+        let redeemable = match self.examine(flow, query).await {
+            Ok(redeemable) => redeemable,
+            // A no of the user or the provider ends the flow.
+            Err(no @ Error::AuthorizationDenied { .. }) => return self.take(flow).await.and(Err(no)),
+            Err(error) => return Err(error),
+        };
+        if flow.completion == Completion::Confirm && matches!(completer, Completer::Gateway { .. }) {
             return self.park(flow, query).await;
         }
-        if !self.store().take_flow(flow).await? {
-            return Err(Error::FlowNotFound);
-        }
-        self.redeem_owned(flow, query.clone()).await
+        self.take(flow).await?;
+        self.redeem_owned(flow, redeemable).await
     }
 
-    /// A browser that goes away must not cost the code that it brought.
-    async fn redeem_owned(&self, flow: &Flow, query: CallbackQuery) -> Result<Completed> {
-        let (flows, flow) = (self.clone(), flow.clone());
-        self.owned(async move { flows.redeem(&flow, &query).await }).await
+    async fn take(&self, flow: &Flow) -> Result<()> {
+        if self.store().take_flow(flow).await? { Ok(()) } else { Err(Error::FlowNotFound) }
     }
 
     async fn park(&self, flow: &Flow, query: &CallbackQuery) -> Result<Completed> {
@@ -149,26 +158,37 @@ impl Flows {
             }
             let query =
                 flow.parked_query.as_ref().ok_or_else(|| Error::internal("a parked flow has no query"))?;
-            self.redeem_owned(&flow, CallbackQuery::parse(query.expose_secret())?).await
+            let redeemable = self.examine(&flow, &CallbackQuery::parse(query.expose_secret())?).await?;
+            self.redeem_owned(&flow, redeemable).await
         };
         ended.await.map_err(|error| error.in_flow(flow.reference()))
     }
 
-    /// Turns the callback of a flow that was taken into a connection. From here on the flow is spent, whatever happens.
-    async fn redeem(&self, flow: &Flow, query: &CallbackQuery) -> Result<Completed> {
+    /// Checks everything about a callback that can be checked without sending its code anywhere.
+    async fn examine(&self, flow: &Flow, query: &CallbackQuery) -> Result<Redeemable> {
         let integration = self.store().get_integration_row(&flow.project_id, flow.integration_row_id).await?;
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(flow.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
         provider.check_issuer(query)?;
         let code = read_code(query, &provider)?;
-
         let mut config = flow.config.clone();
         provider.check_callback(query, &config, integration.client_secret.as_ref())?;
         provider.capture_from_callback(query, &mut config)?;
+        Ok(Redeemable { integration, provider, config, code })
+    }
 
+    /// Redeems the code of a flow that was taken. A browser that goes away must not cost the code that it brought.
+    async fn redeem_owned(&self, flow: &Flow, redeemable: Redeemable) -> Result<Completed> {
+        let (flows, flow) = (self.clone(), flow.clone());
+        self.owned(async move { flows.redeem(&flow, redeemable).await }).await
+    }
+
+    /// Turns a code into a connection. From here on the flow is spent, whatever happens.
+    async fn redeem(&self, flow: &Flow, redeemable: Redeemable) -> Result<Completed> {
+        let Redeemable { integration, provider, config, code } = redeemable;
         let registration = Registration { provider: &provider, integration: &integration, config: &config };
-        let verifier = flow.code_verifier.as_ref();
+        let (code, verifier) = (code.expose_secret(), flow.code_verifier.as_ref());
         let asked = self.now();
         let grant = self.oauth().exchange(registration, code, &flow.redirect_uri, verifier).await;
         let grant = grant.map_err(|failure| exchange_failed(failure, &provider))?;
@@ -180,9 +200,9 @@ impl Flows {
         &self,
         flow: &Flow,
         provider: &Provider,
-        mut config: crate::model::StringMap,
+        mut config: StringMap,
         grant: &Grant,
-        asked: crate::model::OffsetDateTime,
+        asked: OffsetDateTime,
     ) -> Result<()> {
         provider.capture_from_response(grant.members(), &mut config)?;
         let tokens = super::token::token_set(provider, grant, None, asked);
@@ -216,7 +236,7 @@ fn check_browser(flow: &Flow, completer: &Completer) -> Result<()> {
     }
 }
 
-fn read_code<'a>(query: &'a CallbackQuery, provider: &Provider) -> Result<&'a str> {
+fn read_code(query: &CallbackQuery, provider: &Provider) -> Result<SecretString> {
     if let Some(error) = query.get("error") {
         let printable = |text: &str, max: usize| -> String {
             text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(max).collect()
@@ -228,7 +248,7 @@ fn read_code<'a>(query: &'a CallbackQuery, provider: &Provider) -> Result<&'a st
         });
     }
     let code = query.get("code").filter(|code| !code.is_empty());
-    code.ok_or_else(|| Error::CallbackInvalid("it has neither `code` nor `error`".to_owned()))
+    code.map(Into::into).ok_or_else(|| Error::CallbackInvalid("it has neither `code` nor `error`".to_owned()))
 }
 
 fn exchange_failed(failure: Failure, provider: &Provider) -> Error {

@@ -40,9 +40,9 @@ pub(super) async fn secure(State(https): State<bool>, request: Request, next: Ne
     response
 }
 
-/// Answers HEAD with 405.
+/// Answers HEAD with 405, but for health checks.
 pub(super) async fn refuse_head(request: Request, next: Next) -> Response {
-    if request.method() == Method::HEAD {
+    if request.method() == Method::HEAD && request.uri().path().starts_with("/oauth/") {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
     next.run(request).await

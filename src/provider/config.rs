@@ -291,6 +291,10 @@ fn missing(field: &Field) -> String {
 
 /// The host in what a person pastes: a bare host or label, or an http(s) URL, whose path and query do not matter.
 fn pasted_host(input: &str) -> Option<String> {
+    // A bare label is no address: a parser would take one of digits for an IPv4 address.
+    if !input.is_empty() && input.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return Some(input.to_ascii_lowercase());
+    }
     if input.contains(['\\', '@']) {
         return None;
     }
@@ -298,8 +302,7 @@ fn pasted_host(input: &str) -> Option<String> {
     let url = Url::parse(&absolute).ok()?;
     let plain = matches!(url.scheme(), "http" | "https") && url.port().is_none();
     // Only behind a whole address do a port and a path not matter: a label has nothing behind it.
-    let address = input.contains("://") || url.host_str().is_some_and(|host| host.contains('.'));
-    let plain = plain && (address || url.host_str().is_some_and(|host| input.eq_ignore_ascii_case(host)));
+    let plain = plain && (input.contains("://") || url.host_str().is_some_and(|host| host.contains('.')));
     match url.host() {
         // The text itself must name the host: what a parser decodes or maps (percent signs, IDNA) was not meant.
         Some(Host::Domain(host)) if plain && absolute.to_ascii_lowercase().contains(host) => {

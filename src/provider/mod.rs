@@ -179,7 +179,7 @@ impl Provider {
         self.fill(&self.token_endpoint, config)
     }
 
-    /// Refuses authorization parameters that Tokenwell or the entry sets.
+    /// Refuses authorization parameters that Tokenwell sets. Those of the entry can be set otherwise.
     pub fn check_authorization_params(&self, params: &StringMap) -> Result<()> {
         let reserved = |name: &&String| {
             RESERVED_PARAMS.contains(&name.to_ascii_lowercase().as_str())

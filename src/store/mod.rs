@@ -25,8 +25,9 @@ pub use seal::{KeyRing, KeyRingError};
 
 use crate::model::{Error, Random, Result};
 
-/// How often a schema that others may be changing at the same time is tried to be changed.
-const MIGRATION_TRIES: u32 = 50;
+/// How often, and how fast, a start tries again what others that start at the same time may be in the way of.
+const START_TRIES: u32 = 50;
+const START_PAUSE: Duration = Duration::from_millis(100);
 
 /// The database, and the keys that seal what is secret in it.
 #[derive(Debug, Clone)]
@@ -65,23 +66,21 @@ impl Store {
                     // A rotated refresh token that a power failure takes back is lost for good.
                     .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
             });
-        let db = Database::connect(connect).await.map_err(failed)?;
+        let db = patiently(|| Database::connect(connect.clone()), is_locked).await.map_err(failed)?;
         Ok(Self { db, keys: Arc::new(keys), random })
     }
 
     /// Brings the schema up to date. Of several that do so at once, the others fail on what one has done already, and find
     /// nothing left to do.
     pub async fn migrate(&self) -> Result<()> {
-        let mut tries = 0;
-        while let Err(error) = Migrator::up(&self.db, None).await {
-            tries += 1;
-            let error = failed(error);
-            if tries == MIGRATION_TRIES || matches!(error, Error::StoreUnavailable(_)) {
-                return Err(error);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
+        let migrated = patiently(
+            || {
+                let db = self.db.clone();
+                async move { Migrator::up(&db, None).await }
+            },
+            |error| !is_gone(error),
+        );
+        migrated.await.map_err(failed)
     }
 
     /// How many migrations the database still lacks.
@@ -102,15 +101,38 @@ impl Store {
 
 /// A failure of the database as the domain sees it: not there for the moment, or a fault of ours.
 fn failed(error: DbErr) -> Error {
-    let gone = match &error {
+    if is_gone(&error) { Error::StoreUnavailable(error.into()) } else { Error::internal(error) }
+}
+
+/// Does what servers that start at once may be in each other's way of, until it succeeds or `again` says no.
+async fn patiently<T, F: Future<Output = Result<T, DbErr>>>(
+    work: impl Fn() -> F,
+    again: impl Fn(&DbErr) -> bool,
+) -> Result<T, DbErr> {
+    for _ in 1..START_TRIES {
+        match work().await {
+            Err(error) if again(&error) => tokio::time::sleep(START_PAUSE).await,
+            done => return done,
+        }
+    }
+    work().await
+}
+
+/// Whether another process holds SQLite's lock: the change to WAL does not wait for it.
+fn is_locked(error: &DbErr) -> bool {
+    matches!(error, DbErr::Conn(RuntimeErr::SqlxError(inner)) if inner.to_string().contains("database is locked"))
+}
+
+/// Whether the database is not there for the moment.
+fn is_gone(error: &DbErr) -> bool {
+    match error {
         DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
         DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => matches!(
             **inner,
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)
         ),
         _ => false,
-    };
-    if gone { Error::StoreUnavailable(error.into()) } else { Error::internal(error) }
+    }
 }
 
 /// Whether an insert failed because the row is there already.

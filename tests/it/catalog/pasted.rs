@@ -31,6 +31,17 @@ async fn a_pasted_address_is_read_down_to_the_subdomain() {
     assert_eq!(connection.connection_config["subdomain"], "acme", "the spelling that is kept");
 }
 
+/// A URL parser takes a host of digits for an IPv4 address; in front of a suffix it is a name like any other.
+#[tokio::test]
+async fn a_subdomain_may_be_of_digits_only() {
+    let stage = Stage::new("zendesk", &["12345.zendesk.com"]).await;
+    for pasted in ["12345", "12345.zendesk.com", "https://12345.zendesk.com/agent"] {
+        let begun = stage.begin(&[("subdomain", pasted)], &[]).await.unwrap();
+        let url = Url::parse(&begun.authorization_url).unwrap();
+        assert_eq!(url.host_str(), Some("12345.zendesk.com"), "{pasted}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_a_subdomain_is_refused_with_an_example() {
     let stage = Stage::new("zendesk", &["acme.zendesk.com"]).await;

@@ -158,12 +158,12 @@ fn no_value_of_the_corpus_leads_away() {
 #[test]
 fn every_value_of_the_corpus_is_refused() {
     let house = House::new();
-    // A label may be any word: these would be somebody's.
-    let words = ["localhost", "xn--"];
+    // A label may be any word, of digits, too: it only ever stands in front of the provider's suffix.
+    let word = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     for id in house.files.keys() {
         for (name, field) in house.fields(id) {
             for value in corpus() {
-                let label = text(field, "format") == "label" && words.contains(&value.as_str());
+                let label = text(field, "format") == "label" && word(&value);
                 let taken = house.try_value(id, name, field, &value).unwrap();
                 assert!(!taken || label, "{id}.{name} took {value:?}");
             }
