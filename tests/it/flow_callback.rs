@@ -204,17 +204,18 @@ async fn a_malformed_callback_is_refused_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_callback_without_a_code_is_refused() {
+async fn a_callback_without_a_code_is_refused_and_does_not_end_the_flow() {
     let (server, provider, _database) = TestServer::with_sandbox().await;
     let mut browser = Browser::new();
-    for rest in ["", "&code="] {
+    for (done, rest) in ["", "&code="].into_iter().enumerate() {
         let (begun, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
         let query = format!("state={}{rest}", param(&callback, "state"));
         let refused = complete(&server, &server.key, &query).await;
         let refused = assert_refused(refused, Code::InvalidArgument, "CALLBACK_INVALID");
         assert_eq!(refused.metadata["flow_id"], begun.flow_id);
+        assert_eq!(requests(&provider), done);
+        assert_eq!(browser.get(callback.as_str()).await.result("data-status"), "success");
     }
-    assert_eq!(requests(&provider), 0);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ fn faults(room: &str, text: &str) -> Vec<String> {
                 faults.push(format!("`{room}` uses `{used}`, which is not to its left"));
             }
             (_, None) if room != "lib" => {
-                faults.push(format!("`{room}` uses `crate::{used}`, which is no room"))
+                faults.push(format!("`{room}` uses `crate::{used}`, which is no room"));
             }
             _ => {}
         }

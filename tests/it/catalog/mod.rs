@@ -65,7 +65,7 @@ impl Stage {
     }
 
     fn browser(&self) -> Browser {
-        Browser::with(self.provider.http.extra_roots.clone(), self.provider.http.resolver.clone())
+        Browser::with(&self.provider.http.extra_roots, self.provider.http.resolver.clone())
     }
 
     /// Where the provider sends browsers back to.

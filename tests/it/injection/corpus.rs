@@ -159,7 +159,8 @@ fn no_value_of_the_corpus_leads_away() {
 fn every_value_of_the_corpus_is_refused() {
     let house = House::new();
     // A label may be any word, of digits, too: it only ever stands in front of the provider's suffix.
-    let word = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let word =
+        |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     for id in house.files.keys() {
         for (name, field) in house.fields(id) {
             for value in corpus() {

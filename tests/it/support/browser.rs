@@ -23,12 +23,12 @@ pub struct Answer {
 impl Browser {
     /// A browser that knows no name server but the system's.
     pub fn new() -> Self {
-        Self::with(Vec::new(), None)
+        Self::with(&[], None)
     }
 
     /// A browser that trusts these authorities and resolves names like this.
     #[expect(clippy::disallowed_methods, reason = "a browser is not Tokenwell's client")]
-    pub fn with(roots: Vec<Vec<u8>>, resolver: Option<Arc<dyn Resolve>>) -> Self {
+    pub fn with(roots: &[Vec<u8>], resolver: Option<Arc<dyn Resolve>>) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let roots = roots.iter().map(|pem| reqwest::Certificate::from_pem(pem).unwrap());
         let mut builder = reqwest::Client::builder()

@@ -68,7 +68,7 @@ impl Options {
             providers: Vec::new(),
             public_url: None,
             providers_dir: None,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
         }
     }
 
