@@ -9,7 +9,7 @@ use crate::{
         PARKED_TTL, ProjectId, Result, SecretString, StringMap, Uuid, token,
     },
     oauth::{Failure, Grant, Registration},
-    provider::{CallbackQuery, Provider, SharedProvider},
+    provider::{CallbackQuery, Provider, SharedProvider, words},
     store::NewGrant,
 };
 
@@ -238,13 +238,9 @@ fn check_browser(flow: &Flow, completer: &Completer) -> Result<()> {
 
 fn read_code(query: &CallbackQuery, provider: &Provider) -> Result<SecretString> {
     if let Some(error) = query.get("error") {
-        let printable = |text: &str, max: usize| -> String {
-            text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(max).collect()
-        };
-        let code = printable(error, 64);
         return Err(Error::AuthorizationDenied {
-            code: provider.error_code(&code).to_owned(),
-            description: query.get("error_description").map(|text| printable(text, 200)),
+            code: provider.error_code(error),
+            description: query.get("error_description").map(words::description),
         });
     }
     let code = query.get("code").filter(|code| !code.is_empty());

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{Failure, http::Answer};
-use crate::{model::Duration, provider::Provider};
+use crate::{
+    model::Duration,
+    provider::{Provider, words},
+};
 
 /// A lifetime beyond this is a fault of the provider's, not a promise: ten years.
 const MAX_LIFETIME_SECONDS: u64 = 10 * 366 * 24 * 3600;
-const MAX_DESCRIPTION_CHARS: usize = 200;
-const MAX_CODE_CHARS: usize = 64;
 
 /// The members of a token response that the RFC does not name. Some providers put secrets there, so `Debug` shows names.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -99,14 +100,9 @@ fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
     let code =
         error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));
-    // Redacted before it is cut: what a cut leaves of a token would be too short to be known as one.
-    let code = clean(code.unwrap_or("unknown_error"), usize::MAX);
-    let code = provider.error_code(&code);
-    let code = if code.split(' ').any(may_be_token) { "unknown_error" } else { code };
-    let code = clean(code, MAX_CODE_CHARS);
-    let words = ["error_description", "message", "error_message"];
-    let description = words.iter().find_map(|key| object.get(*key)?.as_str());
-    let description = description.map(|text| clean(&redact(&clean(text, usize::MAX)), MAX_DESCRIPTION_CHARS));
+    let code = provider.error_code(code.unwrap_or_default());
+    let description = ["error_description", "message", "error_message"];
+    let description = description.iter().find_map(|key| object.get(*key)?.as_str()).map(words::description);
     Some(match code.as_str() {
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
@@ -122,7 +118,7 @@ fn normalize(object: &mut Map<String, Value>, provider: &Provider) -> Result<(),
         _ => return Err(invalid("it holds no access token")),
     }
     let token_type = match object.get("token_type") {
-        Some(Value::String(kind)) if !kind.is_empty() => clean(kind, MAX_CODE_CHARS),
+        Some(Value::String(kind)) if !kind.is_empty() => words::name(kind),
         _ => "bearer".to_owned(),
     };
     object.insert("token_type".to_owned(), Value::String(token_type));
@@ -176,21 +172,4 @@ fn retry_after(headers: &HeaderMap) -> Option<StdDuration> {
 
 fn invalid(problem: &str) -> Failure {
     Failure::Invalid { problem: problem.to_owned() }
-}
-
-/// Text of a provider's that may be shown: printable ASCII, capped.
-pub(super) fn clean(text: &str, max: usize) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(max).collect()
-}
-
-/// Whether a word of an error code may be a token: it is long, and no words of one case.
-fn may_be_token(word: &str) -> bool {
-    let of_case = |case: fn(&u8) -> bool| word.bytes().all(|b| case(&b) || b"_-.".contains(&b));
-    word.len() >= 20 && !of_case(u8::is_ascii_lowercase) && !of_case(u8::is_ascii_uppercase)
-}
-
-/// Takes out of a provider's words whatever may be a token: every long run of token characters.
-fn redact(text: &str) -> String {
-    let word = |word: &str| if word.len() >= 20 { "[redacted]".to_owned() } else { word.to_owned() };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

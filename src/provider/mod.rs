@@ -8,6 +8,7 @@ mod config;
 mod definition;
 mod pin;
 mod template;
+pub mod words;
 
 use std::sync::Arc;
 
@@ -149,12 +150,6 @@ impl Provider {
     #[must_use]
     pub fn default_expires_in(&self) -> Option<u32> {
         self.definition.default_expires_in
-    }
-
-    /// The code of RFC 6749 for an error code as the provider writes it.
-    #[must_use]
-    pub fn error_code<'a>(&'a self, code: &'a str) -> &'a str {
-        self.definition.error_codes.get(code).map_or(code, String::as_str)
     }
 
     /// The issuer that callbacks name (RFC 9207), if it is known.

@@ -219,6 +219,23 @@ async fn a_callback_without_a_code_is_refused_and_does_not_end_the_flow() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_words_of_a_refusal_is_taken_out() {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let canary = "canary-Zk3v9QpL2xTq8mRw5nYc7bJd";
+    for (words, shown) in [
+        (format!("error=access_denied&error_description=no+{canary}"), "access_denied (no [redacted])"),
+        (format!("error={canary}&error_description=no"), "unknown_error (no)"),
+    ] {
+        let (_, callback) = walk(&server, &mut Browser::new(), begin("sandbox", "u1")).await;
+        let query = format!("{words}&state={}", param(&callback, "state"));
+        let refused = complete(&server, &server.key, &query).await;
+        let refused = assert_refused(refused, Code::FailedPrecondition, "AUTHORIZATION_DENIED");
+        assert!(refused.message.ends_with(shown), "{}", refused.message);
+        assert!(!format!("{refused:?}").contains(canary), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_backend_with_a_callback_url_of_its_own_completes() -> TestResult {
     let (server, provider, _database) = TestServer::with_sandbox().await;
     let to = |url: &str| Settings { callback_url: url.to_owned(), ..Settings::default() };
