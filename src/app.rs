@@ -93,6 +93,9 @@ pub enum AppError {
         /// What is wrong.
         source: std::io::Error,
     },
+    /// A command that needs a database was pointed at none.
+    #[error("there is no database at {}: check --data-dir, or start the server once", .0.display())]
+    NoDatabase(PathBuf),
     /// The schema is old.
     #[error("the database lacks {0} migrations: run `tokenwell migrate`")]
     OldSchema(usize),
@@ -237,6 +240,11 @@ pub async fn open_store(args: &StorageArgs, random: Arc<dyn Random>) -> Result<S
 
 /// Everything that happens, on the database alone: for commands that need no server.
 pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
+    let file = args.data_dir.join(DATABASE_FILE);
+    if args.database_url.is_none() && !file.exists() {
+        // A mistyped directory must not be made, with a key and an empty database in it.
+        return Err(AppError::NoDatabase(file));
+    }
     let environment = Environment::default();
     let store = open_store(args, environment.random.clone()).await?;
     match store.pending_migrations().await? {

@@ -18,6 +18,17 @@ fn migrating_says_what_it_did() {
 }
 
 #[test]
+fn a_mistyped_directory_is_said_and_not_made() {
+    let directory = TempDir::new().unwrap();
+    let typo = directory.path().join("dta");
+    for command in [&["keys", "list"][..], &["connections", "list"]] {
+        let error = on(&typo, command).error();
+        assert!(error.contains("there is no database at"), "{error}");
+        assert!(!typo.exists(), "{command:?} made {}", typo.display());
+    }
+}
+
+#[test]
 fn the_catalog_has_six_providers() {
     let listed = run(&mut tokenwell(&["providers", "list", "--output", "json"])).json();
     let ids: Vec<_> = listed.iter().map(|row| row["id"].as_str().unwrap()).collect();
