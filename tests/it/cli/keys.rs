@@ -97,6 +97,7 @@ fn what_is_not_there_is_named() {
 #[test]
 fn keys_want_a_migrated_database() {
     let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("tokenwell.db"), "").unwrap();
     let error = on(directory.path(), &["keys", "list"]).error();
     assert!(error.contains("run `tokenwell migrate`"), "{error}");
 }
