@@ -44,22 +44,13 @@ pub(super) fn connected(ended: &Ended, origins: &[String]) -> Response {
 
 /// The page after a call failed.
 pub(super) fn failed(failed: &Failed, origins: &[String]) -> Response {
-    let (status, title) = match (failed.kind, failed.reason.as_str()) {
-        (_, "AUTHORIZATION_DENIED") => (StatusCode::BAD_REQUEST, "The connection was not approved"),
-        (_, "FLOW_NOT_FOUND" | "FLOW_EXPIRED") => (StatusCode::BAD_REQUEST, "This link is of no more use"),
-        (FailedKind::Request, _) => (StatusCode::BAD_REQUEST, "Your account could not be connected"),
-        (FailedKind::Unauthenticated, _) => (StatusCode::UNAUTHORIZED, "This link is not valid"),
-        (FailedKind::Denied, _) => (StatusCode::FORBIDDEN, "This is not allowed"),
-        (FailedKind::NotFound, _) => (StatusCode::NOT_FOUND, "There is no such thing"),
-        (FailedKind::Unavailable, _) => (StatusCode::SERVICE_UNAVAILABLE, "The provider does not answer"),
-        (FailedKind::Internal, _) => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side"),
-    };
+    let (title, text) = words(failed);
     let known = |key: &str| failed.metadata.get(key).map_or("", String::as_str);
     render(&Content {
-        status,
+        status: http_status(failed),
         result: "error",
         title,
-        text: &failed.message,
+        text: &text,
         message: vec![
             ("data-flow-id", known("flow_id")),
             ("data-integration-id", known("integration_id")),
@@ -69,6 +60,58 @@ pub(super) fn failed(failed: &Failed, origins: &[String]) -> Response {
         ],
         origins,
     })
+}
+
+fn http_status(failed: &Failed) -> StatusCode {
+    match (failed.kind, failed.reason.as_str()) {
+        (FailedKind::Request, _) | (_, "FLOW_NOT_FOUND") => StatusCode::BAD_REQUEST,
+        (FailedKind::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
+        (FailedKind::Denied, _) => StatusCode::FORBIDDEN,
+        (FailedKind::NotFound, _) => StatusCode::NOT_FOUND,
+        (FailedKind::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (FailedKind::Internal, _) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// What people are told. Where they can do something, it says what; else it is what developers are told.
+fn words(failed: &Failed) -> (&'static str, String) {
+    let (title, text) = match failed.reason.as_str() {
+        "AUTHORIZATION_DENIED" => {
+            let said_no = failed.metadata.get("oauth_error").is_some_and(|code| code == "access_denied");
+            // Anything but the user's own no is news, and the provider's words say which.
+            let text = if said_no {
+                "Go back to the app to try again.".to_owned()
+            } else {
+                sentence(&failed.message)
+            };
+            return ("The connection was not approved", text);
+        }
+        "FLOW_NOT_FOUND" | "FLOW_EXPIRED" => (
+            "This link no longer works",
+            "It was used already, or is too old. Go back to the app and start again.",
+        ),
+        "BROWSER_MISMATCH" => (
+            "This was started in another browser",
+            "Go back to the browser in which you started, or start again.",
+        ),
+        "PROVIDER_UNAVAILABLE" => {
+            ("The other side does not answer", "Wait a little, then go back to the app and start again.")
+        }
+        "INTERNAL" | "STORE_UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
+            ("Something went wrong on our side", "Wait a little, then go back to the app and start again.")
+        }
+        _ => return ("Your account could not be connected", sentence(&failed.message)),
+    };
+    (title, text.to_owned())
+}
+
+/// A message as a sentence.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    match chars.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),
+        None => String::new(),
+    }
 }
 
 /// A page about a request that led to no flow.
