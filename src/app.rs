@@ -11,7 +11,7 @@ use crate::{
     config::{ProviderArgs, ServeArgs, StorageArgs},
     flow::{FirstKey, Flows, Parts},
     gateway,
-    model::{Clock, Error, ExposeSecret as _, OsRandom, Random, SystemClock, is_loopback},
+    model::{Clock, Error, ExposeSecret as _, OsRandom, Random, SystemClock, is_secure},
     oauth::{HttpClient, HttpOptions, OAuthClient},
     provider::{Catalog, Fault, Transport},
     store::{KeyRing, KeyRingError, Store, StoreOptions},
@@ -19,9 +19,13 @@ use crate::{
 
 const DATABASE_FILE: &str = "tokenwell.db";
 const KEY_FILE: &str = "sealing.key";
-/// How much longer the right to refresh lasts than a call to a provider may take: time to commit.
-const LEASE_MARGIN: Duration = Duration::from_secs(15);
-const PURGE_INTERVAL: Duration = Duration::from_mins(5);
+/// How much longer the right to refresh lasts than a call to a provider may take: time to read what the call needs, and to
+/// commit its answer in all tries, each of which may wait for a connection.
+const LEASE_MARGIN: Duration = Duration::from_secs(45);
+/// How long the database may take to let go.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Parked codes live a minute, so about as often.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the server takes from its surroundings, which tests replace.
 #[derive(Debug, Clone)]
@@ -71,6 +75,9 @@ pub enum AppError {
         "there is no sealing key: give TOKENWELL_SEALING_KEYS or --sealing-key-file; `tokenwell keys generate-sealing-key` makes one"
     )]
     NoKeys,
+    /// A database without its key.
+    #[error("{} is gone, but the database that it opens is there: put it back", .0.display())]
+    KeyFileGone(PathBuf),
     /// The catalog.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Catalog(Vec<Fault>),
@@ -97,7 +104,7 @@ pub enum AppError {
     #[error("there is no database at {}: check --data-dir, or start the server once", .0.display())]
     NoDatabase(PathBuf),
     /// The schema is old.
-    #[error("the database lacks {0} migrations: run `tokenwell migrate`")]
+    #[error("the database's schema is old (migrations missing: {0}): run `tokenwell migrate`")]
     OldSchema(usize),
     /// Serving failed.
     #[error("serving failed: {0}")]
@@ -138,10 +145,7 @@ impl App {
         let grpc = bind(args.listen.grpc_listen).await?;
         let gateway = bind(args.listen.gateway_listen).await?;
         let admin = bind(args.listen.admin_listen).await?;
-        let public_url = match &args.listen.public_url {
-            Some(url) => check_public_url(url)?,
-            None => format!("http://{}", address(&gateway)?),
-        };
+        let public_url = public_url(args.listen.public_url.as_deref(), address(&gateway)?)?;
         let mut http = environment.http;
         if let Some(path) = &args.providers.provider_ca_file {
             http.extra_roots.push(read(path)?);
@@ -209,8 +213,15 @@ impl App {
             tracing::warn!("calls were still under way when the time to drain was over");
         }
         servers.shutdown().await;
-        drop(purge.await);
-        self.flows.store().clone().close().await?;
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            drop(purge.await);
+            self.flows.store().clone().close().await
+        });
+        if let Ok(closed) = closed.await {
+            closed?;
+        } else {
+            tracing::warn!("the database's connections did not close in time");
+        }
         match early {
             Some(Ok(Err(error))) => Err(AppError::Serve(error)),
             Some(Err(error)) => Err(AppError::Serve(error.into())),
@@ -230,12 +241,22 @@ pub async fn open_store(args: &StorageArgs, random: Arc<dyn Random>) -> Result<S
     let keys = match (&args.sealing_keys, &args.sealing_key_file) {
         (Some(keys), _) => KeyRing::parse(keys)?,
         (None, Some(file)) => KeyRing::read(file)?,
-        (None, None) if embedded => KeyRing::read_or_create(&args.data_dir.join(KEY_FILE), &*random)?,
+        (None, None) if embedded => default_key_ring(&args.data_dir, &*random)?,
         (None, None) => return Err(AppError::NoKeys),
     };
     let url = url.unwrap_or_else(|| format!("sqlite://{}", args.data_dir.join(DATABASE_FILE).display()));
-    let options = StoreOptions { url, max_connections: args.database_max_connections };
+    let options = StoreOptions { url: url.into(), max_connections: args.database_max_connections };
     Ok(Store::open(&options, keys, random).await?)
+}
+
+/// The key ring beside the embedded database, made with it. A database whose key is gone gets no other one: it would open
+/// nothing, and hide that something is missing.
+fn default_key_ring(directory: &std::path::Path, random: &dyn Random) -> Result<KeyRing, AppError> {
+    let (key, database) = (directory.join(KEY_FILE), directory.join(DATABASE_FILE));
+    if database.exists() && !key.exists() {
+        return Err(AppError::KeyFileGone(key));
+    }
+    Ok(KeyRing::read_or_create(&key, random)?)
 }
 
 /// Everything that happens, on the database alone: for commands that need no server.
@@ -287,13 +308,26 @@ fn read(path: &std::path::Path) -> Result<Vec<u8>, AppError> {
     std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
 }
 
+/// The gateway's address as browsers see it: what is given, or its own if it is on loopback.
+fn public_url(given: Option<&str>, own: SocketAddr) -> Result<String, AppError> {
+    match given {
+        Some(given) => check_public_url(given),
+        None if own.ip().is_loopback() => Ok(format!("http://{own}")),
+        None => Err(AppError::PublicUrl("is missing: only a gateway on a loopback address goes without")),
+    }
+}
+
 fn check_public_url(text: &str) -> Result<String, AppError> {
     let url = Url::parse(text).map_err(|_| AppError::PublicUrl("is not a URL"))?;
-    let secure = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-    if !secure {
+    if !is_secure(&url) {
         return Err(AppError::PublicUrl("must be https, or http on a loopback address"));
     }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if url.path() != "/"
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err(AppError::PublicUrl("must be a scheme, a host and perhaps a port"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())

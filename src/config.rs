@@ -14,7 +14,7 @@ use crate::model::SecretString;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Storage")]
 pub struct StorageArgs {
-    /// The directory of the SQLite database and its key file. Made if it is not there.
+    /// The directory of the SQLite database and its key file. `serve` and `migrate` make it.
     #[arg(long, env = "TOKENWELL_DATA_DIR", default_value = "data", value_name = "DIR")]
     pub data_dir: PathBuf,
 
@@ -51,7 +51,7 @@ pub struct ProviderArgs {
     #[arg(long, env = "TOKENWELL_PROVIDERS_DIR", value_name = "DIR")]
     pub providers_dir: Option<PathBuf>,
 
-    /// Allows the providers of that directory http endpoints on a loopback address. For development.
+    /// Lets providers of `--providers-dir` have http endpoints on a loopback address. For development.
     #[arg(long, env = "TOKENWELL_DEV_LOOPBACK_PROVIDERS")]
     pub dev_loopback_providers: bool,
 

@@ -20,7 +20,7 @@
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
 //! | [`flow`] | what happens: begin, complete, get a token, refresh, manage | |
 //! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
-//! | [`gateway`] | the HTTP edge for browsers; calls the gRPC stack in process | axum |
+//! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum |
 //! | [`sandbox`] | an OAuth 2.0 authorization server of our own, for the demo and the tests | axum |
 //! | [`app`] | builds everything, binds the listeners, drains | |
 //! | [`cli`] | the command line; [`config`] has every flag | clap |

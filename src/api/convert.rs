@@ -39,6 +39,11 @@ pub(super) fn string_map(map: HashMap<String, String>) -> StringMap {
     map.into_iter().collect()
 }
 
+/// Text of a caller's as an error may repeat it.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
 /// What is not empty.
 pub(super) fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -165,7 +170,7 @@ pub(super) fn pb_permission(permission: crate::model::Permission) -> pb::project
 pub(super) fn permission(value: i32) -> Result<crate::model::Permission> {
     let known = crate::model::Permission::ALL.into_iter();
     let mut known = known.filter(|permission| pb_permission(*permission) as i32 == value);
-    known.next().ok_or_else(|| Error::field("permissions", format!("hold `{value}`, which is none")))
+    known.next().ok_or_else(|| Error::field("permissions", format!("hold `{value}`, which is no permission")))
 }
 
 /// An API key on the wire.

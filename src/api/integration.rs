@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    convert::{non_empty, page_token, timestamp},
+    convert::{non_empty, page_token, shown, timestamp},
     pb::integration::v1::{
         CreateRequest, CreateResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
         Integration as PbIntegration, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
@@ -14,8 +14,8 @@ use super::{
 use crate::{
     flow::{Flows, NewIntegration},
     model::{
-        Caller, Error, Integration, IntegrationId, IntegrationUpdate, PageRequest, ProjectId, ProviderId,
-        Result,
+        Caller, Error, Integration, IntegrationId, IntegrationUpdate, PageRequest, ProviderId, Result,
+        Settings,
     },
 };
 
@@ -30,16 +30,14 @@ impl Service {
         Self { flows }
     }
 
-    /// The callback URL that the next Begin sends: the project's own, or the gateway's.
-    async fn callback_url(&self, project: &ProjectId, integration: &IntegrationId) -> Result<String> {
-        let settings = self.flows.get_settings(project).await?;
-        let own = settings.redirect_uri(integration);
-        Ok(own.unwrap_or_else(|| self.flows.gateway_callback_url(project, integration)))
+    async fn pb(&self, integration: Integration) -> Result<Option<PbIntegration>> {
+        let settings = self.flows.get_settings(&integration.project_id).await?;
+        Ok(Some(self.with_callback_url(integration, &settings)))
     }
 
-    async fn pb(&self, integration: Integration) -> Result<Option<PbIntegration>> {
-        let callback_url = self.callback_url(&integration.project_id, &integration.id).await?;
-        Ok(Some(pb_integration(integration, callback_url)))
+    fn with_callback_url(&self, integration: Integration, settings: &Settings) -> PbIntegration {
+        let url = self.flows.callback_url(settings, &integration.project_id, &integration.id);
+        pb_integration(integration, url)
     }
 
     async fn do_create(&self, caller: Caller, request: CreateRequest) -> Result<CreateResponse> {
@@ -59,14 +57,8 @@ impl Service {
         let page = PageRequest::parse(request.page_size, &request.page_token, "integrations")?;
         let page = self.flows.list_integrations(project, &page).await?;
         let settings = self.flows.get_settings(project).await?;
-        let url = |id: &IntegrationId| {
-            settings.redirect_uri(id).unwrap_or_else(|| self.flows.gateway_callback_url(project, id))
-        };
         let next_page_token = page_token(&page);
-        let page = page.map(|integration| {
-            let callback_url = url(&integration.id);
-            pb_integration(integration, callback_url)
-        });
+        let page = page.map(|integration| self.with_callback_url(integration, &settings));
         Ok(ListResponse { integrations: page.items, next_page_token })
     }
 
@@ -140,7 +132,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
             {
                 return Err(Error::field(
                     "update_mask",
-                    format!("names `{unknown}`, which cannot be changed"),
+                    format!("names `{}`, which cannot be changed", shown(unknown)),
                 ));
             }
             FIELDS.map(|field| paths.iter().any(|path| path == field || path == "*"))

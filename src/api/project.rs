@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    convert::{non_empty, page_token, pb_api_key, permission, time, timestamp},
+    convert::{non_empty, page_token, pb_api_key, permission, shown, time, timestamp},
     pb::project::v1::{
         ApiKeyKind, Completion as PbCompletion, CreateApiKeyRequest, CreateApiKeyResponse, CreateRequest,
         CreateResponse, GetSettingsRequest, GetSettingsResponse, HmacSettings, ListApiKeysRequest,
@@ -188,7 +188,7 @@ fn paths(given: &PbSettings, mask: Option<Vec<String>>) -> Result<Vec<&'static s
         name == "*" || name == path || path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
     };
     if let Some(unknown) = mask.iter().find(|name| !PATHS.iter().any(|path| covers(name, path))) {
-        return Err(Error::field("update_mask", format!("names `{unknown}`, which is no setting")));
+        return Err(Error::field("update_mask", format!("names `{}`, which is no setting", shown(unknown))));
     }
     Ok(PATHS.into_iter().filter(|path| mask.iter().any(|name| covers(name, path))).collect())
 }
@@ -213,7 +213,7 @@ fn completion(value: i32) -> Result<Completion> {
     match PbCompletion::try_from(value) {
         Ok(PbCompletion::Unspecified | PbCompletion::Automatic) => Ok(Completion::Automatic),
         Ok(PbCompletion::Confirm) => Ok(Completion::Confirm),
-        Err(_) => Err(Error::field("completion", format!("is `{value}`, which is none"))),
+        Err(_) => Err(Error::field("completion", format!("is `{value}`, which is no completion"))),
     }
 }
 
@@ -221,7 +221,9 @@ fn new_api_key(request: CreateApiKeyRequest) -> Result<NewApiKey> {
     let kind = match ApiKeyKind::try_from(request.kind) {
         Ok(ApiKeyKind::Unspecified | ApiKeyKind::Secret) => KeyKind::Secret,
         Ok(ApiKeyKind::Publishable) => KeyKind::Publishable,
-        Err(_) => return Err(Error::field("kind", format!("is `{}`, which is none", request.kind))),
+        Err(_) => {
+            return Err(Error::field("kind", format!("is `{}`, which is no kind of key", request.kind)));
+        }
     };
     let mut permissions: Vec<Permission> =
         request.permissions.iter().map(|value| permission(*value)).collect::<Result<_>>()?;

@@ -19,8 +19,6 @@ pub(super) struct ConnectionsArgs {
     /// The project.
     #[arg(long, default_value = "default", global = true)]
     project: String,
-    #[command(flatten)]
-    storage: StorageArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +31,8 @@ enum ConnectionsCommand {
         /// How to print them.
         #[arg(long, default_value = "text")]
         output: Output,
+        #[command(flatten)]
+        storage: StorageArgs,
     },
     /// Delete a connection and its credentials.
     Delete {
@@ -40,15 +40,19 @@ enum ConnectionsCommand {
         integration: String,
         /// The connection.
         connection: String,
+        #[command(flatten)]
+        storage: StorageArgs,
     },
 }
 
 /// Runs the subcommand.
 pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
-    let flows = flows(&args.storage).await?;
+    let (ConnectionsCommand::List { storage, .. } | ConnectionsCommand::Delete { storage, .. }) =
+        &args.command;
+    let flows = flows(storage).await?;
     let project = ProjectId::parse(&args.project)?;
     match args.command {
-        ConnectionsCommand::List { integration, output } => {
+        ConnectionsCommand::List { integration, output, .. } => {
             let integration = integration.map(|id| IntegrationId::parse(&id)).transpose()?;
             let mut rows = Vec::new();
             let mut token = String::new();
@@ -63,7 +67,7 @@ pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
             }
             print(output, &["integration", "connection", "provider", "state", "config", "refreshed"], rows)
         }
-        ConnectionsCommand::Delete { integration, connection } => {
+        ConnectionsCommand::Delete { integration, connection, .. } => {
             let (integration, connection) =
                 (IntegrationId::parse(&integration)?, ConnectionId::parse(&connection)?);
             flows.delete_connection(&project, &integration, &connection).await?;

@@ -41,7 +41,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Bring the database's schema up to date.
     Migrate(StorageArgs),
-    /// Make API keys and sealing keys.
+    /// Manage API keys, and make sealing keys.
     Keys(keys::KeysArgs),
     /// Look at the catalog, and check files for it.
     Providers(providers::ProvidersArgs),
@@ -88,6 +88,11 @@ fn start_log(args: &LogArgs) -> Result<(), Failure> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+    // Where, not what: what a panic says may hold anything.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, "a panic");
+    }));
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Begin: from a wish to a page to open; and the opening of that page, which binds the browser.
 
+use url::form_urlencoded;
+
 use super::Flows;
 use crate::{
     model::{
-        Caller, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow, Integration,
-        IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result, SecretString,
-        Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token, uuid_v7,
+        Caller, Completion, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow,
+        Integration, IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result,
+        SecretString, Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token, uuid_v7,
     },
     oauth::{Authorization, OAuthClient, Registration},
     provider::Provider,
@@ -102,9 +104,7 @@ impl Flows {
             integration_id: integration.id.clone(),
             connection_id,
             provider_id: integration.provider_id.clone(),
-            redirect_uri: settings
-                .redirect_uri(&integration.id)
-                .unwrap_or_else(|| self.gateway_callback_url(project, &integration.id)),
+            redirect_uri: self.callback_url(&settings, project, &integration.id),
             code_verifier: provider.pkce().then(|| token(self.random())).transpose()?,
             config,
             scopes: scopes(&input, &integration, &provider),
@@ -204,7 +204,10 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
         }
     }
     if !input.user_scopes.is_empty() && provider.user_scope_param().is_none() {
-        bad.push(FieldViolation::new("user_scopes", format!("are nothing that `{}` has", provider.id())));
+        bad.push(FieldViolation::new(
+            "user_scopes",
+            format!("are not known to `{}`: leave them out", provider.id()),
+        ));
     }
     if input.metadata.is_some() && caller.kind() == KeyKind::Publishable {
         bad.push(FieldViolation::new(
@@ -216,16 +219,28 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
         return Err(Error::FieldInvalid(bad));
     }
     provider.check_authorization_params(&input.authorization_params)?;
+    if input.return_url.as_deref().is_some_and(holds_our_params) {
+        return Err(Error::field(
+            "return_url",
+            "holds a parameter `tokenwell_...`, which tokenwell adds itself",
+        ));
+    }
     match &input.return_url {
         Some(url) if !return_url_allowed(url, &settings.allowed_return_urls) => {
             Err(Error::ReturnUrlNotAllowed)
         }
-        None if settings.completion == crate::model::Completion::Confirm => Err(Error::field(
+        None if settings.completion == Completion::Confirm => Err(Error::field(
             "return_url",
             "is missing: the project confirms flows, and the browser brings the confirmation there",
         )),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether a return URL says already what only the gateway may say.
+fn holds_our_params(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name.starts_with("tokenwell_"))
 }
 
 /// The Begin's scopes, else the integration's, else the provider's.

@@ -131,8 +131,13 @@ impl Flows {
         if flow.completion == Completion::Confirm && matches!(completer, Completer::Gateway { .. }) {
             return self.park(flow, query).await;
         }
-        self.take(flow).await?;
-        self.redeem_owned(flow, redeemable).await
+        let (flows, flow) = (self.clone(), flow.clone());
+        // From the taking on, a browser that goes away must not cost the code that it brought.
+        self.owned(async move {
+            flows.take(&flow).await?;
+            flows.redeem(&flow, redeemable).await
+        })
+        .await
     }
 
     async fn take(&self, flow: &Flow) -> Result<()> {
@@ -150,8 +155,9 @@ impl Flows {
 
     async fn confirm(&self, completer: &Completer, id: Uuid, code: &SecretString) -> Result<Completed> {
         let Completer::Backend(project) = completer else { return Err(Error::FlowNotFound) };
-        let flow = self.store().take_parked_flow(project, id, code.expose_secret()).await?;
+        let flow = self.store().get_parked_flow(project, id, code.expose_secret()).await?;
         let flow = flow.ok_or(Error::FlowNotFound)?;
+        let reference = flow.reference();
         let ended = async {
             if flow.expire_time <= self.now() {
                 return Err(Error::FlowExpired);
@@ -159,9 +165,16 @@ impl Flows {
             let query =
                 flow.parked_query.as_ref().ok_or_else(|| Error::internal("a parked flow has no query"))?;
             let redeemable = self.examine(&flow, &CallbackQuery::parse(query.expose_secret())?).await?;
-            self.redeem_owned(&flow, redeemable).await
+            let (flows, code) = (self.clone(), code.clone());
+            self.owned(async move {
+                if !flows.store().take_parked_flow(&flow, code.expose_secret()).await? {
+                    return Err(Error::FlowNotFound);
+                }
+                flows.redeem(&flow, redeemable).await
+            })
+            .await
         };
-        ended.await.map_err(|error| error.in_flow(flow.reference()))
+        ended.await.map_err(|error| error.in_flow(reference))
     }
 
     /// Checks everything about a callback that can be checked without sending its code anywhere.
@@ -176,12 +189,6 @@ impl Flows {
         provider.check_callback(query, &config, integration.client_secret.as_ref())?;
         provider.capture_from_callback(query, &mut config)?;
         Ok(Redeemable { integration, provider, config, code })
-    }
-
-    /// Redeems the code of a flow that was taken. A browser that goes away must not cost the code that it brought.
-    async fn redeem_owned(&self, flow: &Flow, redeemable: Redeemable) -> Result<Completed> {
-        let (flows, flow) = (self.clone(), flow.clone());
-        self.owned(async move { flows.redeem(&flow, redeemable).await }).await
     }
 
     /// Turns a code into a connection. From here on the flow is spent, whatever happens.
@@ -208,7 +215,8 @@ impl Flows {
         let tokens = super::token::token_set(provider, grant, None, asked);
         let granted_scopes = grant.scopes.as_ref().unwrap_or(&flow.scopes);
         let new = NewGrant { flow, config: &config, granted_scopes, tokens: &tokens };
-        self.store().put_grant(&new, self.now()).await
+        // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
+        super::refresh::persistently(|| self.store().put_grant(&new, self.now())).await
     }
 }
 

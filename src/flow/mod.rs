@@ -1,7 +1,7 @@
 //! What happens: flows begin and complete, tokens are handed out and refreshed, tenants manage what is theirs.
 //!
-//! The only room that uses `provider`, `oauth` and `store` together. Each function takes who calls and one input, and says
-//! what became of it; nothing here knows gRPC or HTTP.
+//! The only room that uses `provider`, `oauth` and `store` together. Each function takes the project, or
+//! its caller, and what is asked, and says what became of it; nothing here knows gRPC or HTTP.
 
 mod begin;
 mod complete;
@@ -22,7 +22,10 @@ pub use token::{GetInput, Granted};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    model::{Clock, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result, Settings},
+    model::{
+        Clock, Duration, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
+        Settings,
+    },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
     store::Store,
@@ -74,7 +77,7 @@ impl Flows {
         &self.inner.parts.catalog
     }
 
-    /// The store, for readiness and shutdown.
+    /// The store: for readiness, shutdown, and commands without a server.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.inner.parts.store
@@ -86,10 +89,17 @@ impl Flows {
         &self.inner.parts.public_url
     }
 
-    /// The gateway's own callback URL for an integration: what is pasted into the provider's console.
+    /// The `redirect_uri` of an integration, to be pasted into the provider's console: the project's own, or the gateway's
+    /// route for it.
     #[must_use]
-    pub fn gateway_callback_url(&self, project: &ProjectId, integration: &IntegrationId) -> String {
-        format!("{}/oauth/callback/{project}/{integration}", self.public_url())
+    pub fn callback_url(
+        &self,
+        settings: &Settings,
+        project: &ProjectId,
+        integration: &IntegrationId,
+    ) -> String {
+        let gateway = || format!("{}/oauth/callback/{project}/{integration}", self.public_url());
+        settings.own_redirect_uri(integration).unwrap_or_else(gateway)
     }
 
     /// Waits for the work that is under way, at shutdown.
@@ -106,10 +116,12 @@ impl Flows {
         self.inner.tasks.spawn(work).await.map_err(Error::internal)?
     }
 
-    /// Deletes flows that have expired. Tells how many.
+    /// Deletes flows that have expired, and at once the codes that were parked with them. Tells how many flows.
     pub async fn purge(&self) -> Result<u64> {
+        let now = self.now();
+        self.store().wipe_parked(now).await?;
         // A day's grace: a late callback learns that its flow has expired, not that there never was one.
-        self.store().purge_flows(self.now() - crate::model::Duration::days(1)).await
+        self.store().purge_flows(now - Duration::days(1)).await
     }
 
     /// The present time.

@@ -3,7 +3,7 @@
 use super::Flows;
 use crate::model::{
     ApiKey, Caller, Error, KeyKind, OffsetDateTime, Page, PageRequest, Permission, Project, ProjectId,
-    Result, SecretString, Settings, Uuid,
+    Result, SecretString, Settings, Uuid, check_display_name,
 };
 
 const DEFAULT_PROJECT: &str = "default";
@@ -70,10 +70,7 @@ impl Flows {
         id: ProjectId,
         display_name: String,
     ) -> Result<(Project, ApiKey, SecretString)> {
-        if display_name.chars().count() > 255 || display_name.chars().any(char::is_control) {
-            let problem = "is malformed: expected at most 255 characters, none of them a control character";
-            return Err(Error::field("display_name", problem));
-        }
+        check_display_name(&display_name)?;
         let display_name = if display_name.is_empty() { id.to_string() } else { display_name };
         let project = Project { id, display_name, create_time: self.now() };
         self.store().insert_project(&project).await?;

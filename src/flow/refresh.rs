@@ -33,8 +33,8 @@ const POLL: StdDuration = StdDuration::from_millis(100);
 /// How often a commit is tried while the answer is in memory.
 const COMMIT_TRIES: u32 = 5;
 
-type Outcome = std::result::Result<(), Arc<Error>>;
-type Flight = Shared<futures::future::BoxFuture<'static, Outcome>>;
+type Landed = std::result::Result<(), Arc<Error>>;
+type Flight = Shared<futures::future::BoxFuture<'static, Landed>>;
 
 /// The refreshes of this process, by row.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ enum Step {
 
 impl Coalescer {
     /// Joins the flight for this row, or starts it.
-    async fn join<F>(&self, tasks: &TaskTracker, row: Uuid, flight: impl FnOnce() -> F) -> Outcome
+    async fn join<F>(&self, tasks: &TaskTracker, row: Uuid, flight: impl FnOnce() -> F) -> Landed
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
@@ -106,7 +106,7 @@ impl Flows {
         let (flows, connection) = (self.clone(), seen.clone());
         let flight = move || async move { flows.fly(&connection).await };
         let outcome = self.inner.refreshes.join(&self.inner.tasks, seen.row_id, flight).await;
-        outcome.map_err(|error| again(&error))
+        outcome.map_err(|error| copy_of(&error))
     }
 
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
@@ -196,23 +196,17 @@ impl Flows {
         granted_scopes: Option<&[String]>,
     ) -> Result<()> {
         let refreshed = RefreshedTokens { tokens, config, granted_scopes };
-        let mut tries = 1;
-        loop {
-            match self.store().put_refreshed(connection, epoch, &refreshed, self.now()).await {
-                Ok(true) => return Ok(()),
-                // Deleted or connected anew while the provider was asked: what came is no longer wanted.
-                Ok(false) => {
-                    tracing::info!(connection = %connection.row_id, "a refresh came too late for its row");
-                    return Ok(());
-                }
-                Err(Error::StoreUnavailable(_)) if tries < COMMIT_TRIES => {
-                    sleep(POLL * 2_u32.pow(tries)).await;
-                    tries += 1;
-                }
-                Err(error) => {
-                    tracing::error!(connection = %connection.row_id, "a refreshed token could not be stored");
-                    return Err(error);
-                }
+        let write = || self.store().put_refreshed(connection, epoch, &refreshed, self.now());
+        match persistently(write).await {
+            Ok(true) => Ok(()),
+            // Deleted or connected anew while the provider was asked: what came is no longer wanted.
+            Ok(false) => {
+                tracing::info!(connection = %connection.row_id, "a refresh came too late for its row");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(connection = %connection.row_id, "a refreshed token could not be stored");
+                Err(error)
             }
         }
     }
@@ -245,6 +239,18 @@ impl Flows {
     }
 }
 
+/// Tries to store what exists nowhere else, as often as the lease allows, whatever the database says.
+pub(super) async fn persistently<T, F: Future<Output = Result<T>>>(write: impl Fn() -> F) -> Result<T> {
+    for tries in 1..COMMIT_TRIES {
+        match write().await {
+            Ok(done) => return Ok(done),
+            Err(error) => tracing::warn!(%error, tries, "tokens could not be stored yet"),
+        }
+        sleep(POLL * 2_u32.pow(tries)).await;
+    }
+    write().await
+}
+
 fn not_found(connection: &Connection) -> Error {
     Error::ConnectionNotFound {
         integration: connection.integration_id.clone(),
@@ -253,7 +259,7 @@ fn not_found(connection: &Connection) -> Error {
 }
 
 /// The shared outcome for one of those who share it.
-fn again(error: &Error) -> Error {
+fn copy_of(error: &Error) -> Error {
     match error {
         Error::ProviderUnavailable { provider, problem, retry_after } => Error::ProviderUnavailable {
             provider: provider.clone(),

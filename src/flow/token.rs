@@ -56,13 +56,19 @@ impl Flows {
         }
         match self.refreshed(&connection).await {
             Ok(()) => {}
-            // The provider is away, but the old token still works: better than nothing, unless it was refused already.
-            Err(Error::ProviderUnavailable { .. }) if tokens.valid(self.now()) && !input.force_refresh => {
+            // The provider is away, or shows its maintenance page, but the old token still works: better than nothing, unless
+            // it was refused already.
+            Err(Error::ProviderUnavailable { .. } | Error::ProviderResponseInvalid { .. })
+                if tokens.valid(self.now()) && !input.force_refresh =>
+            {
                 return Ok(Granted { connection, tokens: credentials.tokens });
             }
             Err(error) => return Err(error),
         }
         let (connection, credentials) = self.credentials_of(project, input).await?;
+        if connection.state == ConnectionState::NeedsReauthorization {
+            return Err(reauthorize(&connection, "the provider refused to renew it"));
+        }
         Ok(Granted { connection, tokens: credentials.tokens })
     }
 
@@ -88,7 +94,7 @@ impl Flows {
         if forced || !credentials.tokens.valid(self.now()) {
             return Err(reauthorize(
                 &connection,
-                "its token is of no more use, and there is no refresh token",
+                "its token has expired or was refused, and there is no refresh token",
             ));
         }
         Ok(Granted { connection, tokens: credentials.tokens })

@@ -21,7 +21,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 6] = [
 ];
 
 /// For answers that are not pages; a page brings its own, with a nonce.
-const NO_CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
+const BARE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
@@ -32,7 +32,7 @@ pub(super) async fn secure(State(https): State<bool>, request: Request, next: Ne
     for (name, value) in ALWAYS {
         headers.insert(name, value);
     }
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(NO_CONTENT_POLICY);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(BARE_POLICY);
     if https {
         let year = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
@@ -40,7 +40,7 @@ pub(super) async fn secure(State(https): State<bool>, request: Request, next: Ne
     response
 }
 
-/// Answers HEAD with 405, but for health checks.
+/// Answers HEAD under `/oauth/` with 405.
 pub(super) async fn refuse_head(request: Request, next: Next) -> Response {
     if request.method() == Method::HEAD && request.uri().path().starts_with("/oauth/") {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();

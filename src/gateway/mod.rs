@@ -1,4 +1,5 @@
-//! The HTTP edge: turns browser requests into calls of the services, in process. Thin: no rule lives here.
+//! The HTTP edge: turns browser requests into calls: Begin and Complete through the gRPC stack, in process, the rest of
+//! `flow`. Thin: no rule lives here.
 //!
 //! `connect` opens flows in browsers, `callback` takes what providers send back, `page` is what people see.
 
@@ -10,17 +11,13 @@ mod page;
 mod query;
 
 use axum::{
-    Router,
-    http::{Method, StatusCode, Uri},
-    middleware,
-    response::IntoResponse as _,
-    routing::get,
-    serve::ListenerExt as _,
+    Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::IntoResponse as _,
+    routing::get, serve::ListenerExt as _,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::Door, flow::Flows};
+use crate::{api::Door, flow::Flows, provider::MAX_QUERY_BYTES};
 
 /// The admin listener's routes: is the process alive, and can it do its work?
 pub fn admin_router(flows: Flows, stopping: CancellationToken) -> Router {
@@ -70,11 +67,11 @@ pub fn router(door: Door, flows: Flows) -> Router {
         )
         .route("/oauth/icon.svg", get(page::icon))
         .route("/healthz", get(async || "ok\n"))
-        .fallback(async |method: Method, uri: Uri| {
-            tracing::debug!(%method, path = uri.path(), "no such page");
+        .fallback(async || {
             page::problem(StatusCode::NOT_FOUND, "There is no such page", "Check the address.")
                 .into_response()
         })
+        .layer(DefaultBodyLimit::max(MAX_QUERY_BYTES))
         // A HEAD would do what a GET does: spend a flow for somebody who only looks.
         .layer(middleware::from_fn(headers::refuse_head))
         // Outermost: every answer has the headers, whatever made it.

@@ -5,9 +5,8 @@ use url::form_urlencoded;
 use crate::{
     api::FrontendBegin,
     model::{KeyKind, StringMap},
+    provider::MAX_QUERY_BYTES,
 };
-
-const MAX_QUERY_BYTES: usize = 16 * 1024;
 
 /// Reads `public_key`, `connection_id`, `hmac`, `params[k]`, `authorization_params[k]`, `user_scope` and `return_url`.
 /// Anything else, and anything twice, is refused by name.
@@ -22,7 +21,7 @@ pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin,
         }
     }
     let mut take = |name: &str| given.remove(name).unwrap_or_default();
-    let public_key = take("public_key");
+    let public_key = take("public_key").trim().to_owned();
     if public_key.starts_with(KeyKind::Secret.prefix()) {
         return Err("the link holds a secret key: use a publishable one, and revoke that key".to_owned());
     }

@@ -7,7 +7,7 @@ use super::{ConnectionId, IntegrationId, Permission, ProjectId, ProviderId, Uuid
 /// A result whose error is the domain's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something did not happen. Each variant is the twin of a value of `tokenwell.error.v1.ErrorReason`, which documents
+/// Why something did not happen. Each variant but `InFlow` is the twin of a value of `tokenwell.error.v1.ErrorReason`, which documents
 /// it for callers. Messages are lower-case, say what to do, and never hold a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -79,7 +79,7 @@ pub enum Error {
     #[error("the flow has expired; begin a new one")]
     FlowExpired,
     /// Another browser.
-    #[error("the callback came from another browser than the one that opened the flow")]
+    #[error("this is not the browser that opened the flow; finish there, or begin a new one")]
     BrowserMismatch,
     /// Not an OAuth callback.
     #[error("the callback is not valid: {0}")]

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, ProjectId, Random, Result, random::token};
+use super::{Error, ProjectId, Random, Result, project::check_display_name, random::token};
 
 /// What an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,17 +151,15 @@ impl ApiKey {
         permissions.sort_unstable();
         permissions.dedup();
         if kind == KeyKind::Publishable && permissions.iter().any(|p| *p != Permission::Begin) {
-            return Err(Error::field("permissions", "a publishable key can have no permission but begin"));
-        }
-        if permissions.is_empty() {
-            return Err(Error::field("permissions", "is empty: name at least one"));
-        }
-        if display_name.chars().count() > 255 || display_name.chars().any(char::is_control) {
             return Err(Error::field(
-                "display_name",
-                "is malformed: expected at most 255 characters, none of them a control character",
+                "permissions",
+                "hold more than `begin`: a publishable key can have no other",
             ));
         }
+        if permissions.is_empty() {
+            return Err(Error::field("permissions", "are empty: name at least one"));
+        }
+        check_display_name(&display_name)?;
         if expire_time.is_some_and(|time| time <= now) {
             return Err(Error::field("expire_time", "is in the past"));
         }
@@ -197,12 +195,6 @@ impl Caller {
     #[must_use]
     pub fn project_id(&self) -> &ProjectId {
         &self.key.project_id
-    }
-
-    /// The key, for logs.
-    #[must_use]
-    pub fn key_id(&self) -> Uuid {
-        self.key.id
     }
 
     /// Backend or frontend.

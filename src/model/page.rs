@@ -84,7 +84,8 @@ impl PageToken {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| Error::PageTokenInvalid)?;
         match bytes.split_first_chunk::<8>() {
             Some((head, key)) if *head == filter => {
-                String::from_utf8(key.to_vec()).map_err(|_| Error::PageTokenInvalid)
+                let key = String::from_utf8(key.to_vec()).ok();
+                key.filter(|key| !key.chars().any(char::is_control)).ok_or(Error::PageTokenInvalid)
             }
             _ => Err(Error::PageTokenInvalid),
         }
@@ -110,6 +111,10 @@ mod tests {
         assert_eq!(after.as_deref(), Some("y"));
         assert!(matches!(PageRequest::parse(2, &token, "b"), Err(Error::PageTokenInvalid)));
         assert!(matches!(PageRequest::parse(2, "?", "a"), Err(Error::PageTokenInvalid)));
+        // PostgreSQL takes no NUL in text.
+        let forged =
+            PageToken::seal("a\0", PageRequest::parse(2, "", "a").map(|it| it.filter).unwrap_or_default());
+        assert!(matches!(PageRequest::parse(2, &forged.into_string(), "a"), Err(Error::PageTokenInvalid)));
         assert!(matches!(PageRequest::parse(-1, "", "a"), Err(Error::FieldInvalid(_))));
     }
 

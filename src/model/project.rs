@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     Error, FieldViolation, IntegrationId, ProjectId, Result,
-    return_url::{is_loopback, origin_of, parse_allowed},
+    return_url::{is_secure, origin_of, parse_allowed},
 };
 
 /// A tenant.
@@ -101,7 +101,7 @@ impl Settings {
         if self.allowed_return_urls.len() > MAX_URLS {
             bad.push(FieldViolation::new("allowed_return_urls", "are too many: expected at most 32"));
         }
-        for (index, url) in self.allowed_return_urls.iter().enumerate() {
+        for (index, url) in self.allowed_return_urls.iter().enumerate().take(MAX_URLS) {
             if let Err(problem) = parse_allowed(url) {
                 bad.push(FieldViolation::new(format!("allowed_return_urls[{index}]"), problem));
             }
@@ -109,7 +109,7 @@ impl Settings {
         if self.allowed_origins.len() > MAX_URLS {
             bad.push(FieldViolation::new("allowed_origins", "are too many: expected at most 32"));
         }
-        for (index, origin) in self.allowed_origins.iter().enumerate() {
+        for (index, origin) in self.allowed_origins.iter().enumerate().take(MAX_URLS) {
             if parse_allowed(origin).ok().and_then(|url| origin_of(&url)).as_deref() != Some(origin) {
                 bad.push(FieldViolation::new(
                     format!("allowed_origins[{index}]"),
@@ -139,15 +139,27 @@ impl Settings {
 
     /// The custom `redirect_uri` for an integration.
     #[must_use]
-    pub fn redirect_uri(&self, integration_id: &IntegrationId) -> Option<String> {
+    pub fn own_redirect_uri(&self, integration_id: &IntegrationId) -> Option<String> {
         let template = self.callback_url.as_deref()?;
         Some(template.replace(PLACEHOLDER, integration_id.as_str()))
     }
 }
 
+/// A name for people: at most 255 characters, none of them a control character.
+pub fn check_display_name(name: &str) -> Result<()> {
+    if name.chars().count() <= 255 && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let problem = "is malformed: expected at most 255 characters, none of them a control character";
+    Err(Error::field("display_name", problem))
+}
+
 fn check_callback_url(template: &str) -> Result<(), String> {
     if template.len() > MAX_URL_BYTES {
         return Err(format!("is too long: expected at most {MAX_URL_BYTES} bytes"));
+    }
+    if !template.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+        return Err("is malformed: expected printable ASCII without spaces and backslashes".to_owned());
     }
     let filled = template.replace(PLACEHOLDER, "integration");
     let url = Url::parse(&filled).map_err(|error| format!("is not a URL: {error}"))?;
@@ -158,8 +170,7 @@ fn check_callback_url(template: &str) -> Result<(), String> {
     if Url::parse(&probe).ok().and_then(|url| origin_of(&url)) != origin_of(&url) {
         return Err("is malformed: `{integration_id}` may stand in the path only".to_owned());
     }
-    let secure = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-    if !secure {
+    if !is_secure(&url) {
         return Err("is malformed: expected https, or http on a loopback address".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -190,6 +201,9 @@ mod tests {
             "https://{integration_id}.x/",
             "https://x/{other}",
             "javascript:alert(1)",
+            "https://x/cb\0",
+            "https://x/c\tb",
+            "https://x/c b",
         ] {
             assert!(check_callback_url(bad).is_err(), "{bad}");
         }

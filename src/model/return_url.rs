@@ -45,6 +45,12 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Whether what is sent there is protected on its way: https, or http that does not leave this machine.
+#[must_use]
+pub fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// Parses a URL and refuses what a parser would mend silently, since two parsers may mend it differently.
 fn parse_plain(value: &str) -> Option<Url> {
     let clean = value.len() <= 2048
@@ -55,7 +61,7 @@ fn parse_plain(value: &str) -> Option<Url> {
         return None;
     }
     let url = Url::parse(value).ok()?;
-    let secure = url.scheme() == "https" || is_loopback(&url);
+    let secure = is_secure(&url);
     let anonymous = url.username().is_empty() && url.password().is_none();
     let encoded = url.path().to_ascii_lowercase();
     let tricky = encoded.contains("%2f") || encoded.contains("%5c") || encoded.contains("//");

@@ -96,7 +96,10 @@ fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
 
 /// The OAuth error in the answer, whatever its status.
 fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap) -> Option<Failure> {
-    let error = object.get("error").filter(|error| !error.is_null())?;
+    // Some say beside a good token that there is none.
+    let none =
+        |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error.as_str() == Some("");
+    let error = object.get("error").filter(|error| !none(error))?;
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
     let code =
         error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));

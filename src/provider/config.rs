@@ -12,6 +12,7 @@ use super::{
 use crate::model::{Error, FieldViolation, ProviderId, Result, StringMap};
 
 const MAX_VALUE_BYTES: usize = 2048;
+const MAX_VALUES: usize = 32;
 const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const HOSTNAME: &str = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
@@ -193,6 +194,10 @@ impl Provider {
     /// is missing. All faults are named at once.
     pub fn read_config(&self, given: &StringMap) -> Result<StringMap> {
         let mut bad = Vec::new();
+        if given.len() > MAX_VALUES {
+            let problem = format!("has too many keys: expected at most {MAX_VALUES}");
+            return Err(invalid(&self.id, "", problem));
+        }
         for name in given.keys() {
             match self.fields.iter().find(|field| field.name == *name) {
                 None => bad.push(self.undeclared(name)),

@@ -69,10 +69,9 @@ impl Store {
         integration: &IntegrationId,
         id: &ConnectionId,
     ) -> Result<Option<(Connection, Credentials)>> {
-        let row = self.find_connection(project, integration, id).await?;
-        row.map(|row| Ok((self.credentials(&row)?, connection(row)?)))
-            .transpose()
-            .map(|found| found.map(|(credentials, connection)| (connection, credentials)))
+        let Some(row) = self.find_connection(project, integration, id).await? else { return Ok(None) };
+        let credentials = self.credentials(&row)?;
+        Ok(Some((connection(row)?, credentials)))
     }
 
     /// Lists a project's connections, oldest first, of one integration or of all.
@@ -177,7 +176,11 @@ impl Store {
                 .col_expr(Column::Metadata, Expr::value(column::json(metadata.as_map())?))
                 .col_expr(Column::MetadataVersion, Expr::col(Column::MetadataVersion).add(1));
         }
-        let done = update.filter(Column::Id.eq(id)).exec(&self.db).await.map_err(failed)?;
+        let update = update
+            .filter(Column::Id.eq(id))
+            .filter(Column::ProjectId.eq(grant.flow.project_id.as_str()))
+            .filter(Column::IntegrationRowId.eq(grant.flow.integration_row_id));
+        let done = update.exec(&self.db).await.map_err(failed)?;
         Ok(done.rows_affected == 1)
     }
 

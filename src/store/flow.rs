@@ -114,6 +114,7 @@ impl Store {
     pub async fn take_flow(&self, flow: &Flow) -> Result<bool> {
         let done = Entity::update_many()
             .col_expr(Column::Status, Expr::value(TAKEN))
+            .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
             .filter(Column::Id.eq(flow.id))
             .filter(Column::Status.eq(PENDING))
             .exec(&self.db)
@@ -146,27 +147,41 @@ impl Store {
         Ok(done.rows_affected == 1)
     }
 
-    /// Takes a parked flow of the project with its confirmation. The parked code is wiped from the row at once.
-    pub async fn take_parked_flow(
+    /// Gets a parked flow of the project with its confirmation.
+    pub async fn get_parked_flow(
         &self,
         project: &ProjectId,
         id: Uuid,
         confirmation: &str,
     ) -> Result<Option<Flow>> {
-        let right = Condition::all()
-            .add(Column::Id.eq(id))
-            .add(Column::ProjectId.eq(project.as_str()))
-            .add(Column::ConfirmationDigest.eq(digest(confirmation)));
-        let Some(flow) = self.find_flow(right.clone(), PARKED).await? else { return Ok(None) };
+        self.find_flow(confirmed(project, id, confirmation), PARKED).await
+    }
+
+    /// Takes a parked flow with its confirmation: whoever gets `true` is the only one. The parked code is wiped from the row
+    /// at once.
+    pub async fn take_parked_flow(&self, flow: &Flow, confirmation: &str) -> Result<bool> {
         let done = Entity::update_many()
             .col_expr(Column::Status, Expr::value(TAKEN))
             .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
-            .filter(right)
+            .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
+            .filter(confirmed(&flow.project_id, flow.id, confirmation))
             .filter(Column::Status.eq(PARKED))
             .exec(&self.db)
             .await
             .map_err(failed)?;
-        Ok((done.rows_affected == 1).then_some(flow))
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Wipes parked codes that nobody has confirmed in time. Tells how many.
+    pub async fn wipe_parked(&self, now: OffsetDateTime) -> Result<u64> {
+        let done = Entity::update_many()
+            .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
+            .filter(Column::ExpireTime.lt(column::micros(now)))
+            .filter(Column::ParkedQuery.is_not_null())
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected)
     }
 
     /// Deletes flows that expired before the given time. Tells how many.
@@ -223,6 +238,13 @@ impl Store {
             expire_time: column::time(row.expire_time)?,
         })
     }
+}
+
+fn confirmed(project: &ProjectId, id: Uuid, confirmation: &str) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(id))
+        .add(Column::ProjectId.eq(project.as_str()))
+        .add(Column::ConfirmationDigest.eq(digest(confirmation)))
 }
 
 fn completion_name(completion: Completion) -> &'static str {

@@ -1,6 +1,7 @@
 //! Speaks to the database: SQLite or PostgreSQL, through sea-orm. Knows rows, not RFCs.
 //!
-//! Every lookup is pinned to a project. What correctness rests on is single conditional statements, so that it holds on
+//! Every lookup is pinned to a project, but for those by an API key, a `state`, a connect token or a flow's id, which decide
+//! the project. What correctness rests on is single conditional statements, so that it holds on
 //! every replica and on any PostgreSQL-compatible engine; no transaction is open across a call to a provider. Secrets are
 //! sealed on the way in and opened on the way out, here and nowhere else.
 
@@ -18,12 +19,13 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, sqlx};
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
+use url::Url;
 
 pub use connection::{NewGrant, RefreshedTokens};
 pub use flow::NewFlow;
 pub use seal::{KeyRing, KeyRingError};
 
-use crate::model::{Error, Random, Result};
+use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
 
 /// How often, and how fast, a start tries again what others that start at the same time may be in the way of.
 const START_TRIES: u32 = 50;
@@ -41,7 +43,7 @@ pub struct Store {
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// `sqlite://PATH` or `postgres://...`.
-    pub url: String,
+    pub url: SecretString,
     /// The most connections to it.
     pub max_connections: u32,
 }
@@ -49,7 +51,8 @@ pub struct StoreOptions {
 impl Store {
     /// Connects.
     pub async fn open(options: &StoreOptions, keys: KeyRing, random: Arc<dyn Random>) -> Result<Self> {
-        let mut connect = ConnectOptions::new(&options.url);
+        check_url(options.url.expose_secret())?;
+        let mut connect = ConnectOptions::new(options.url.expose_secret());
         connect
             .max_connections(options.max_connections)
             .acquire_timeout(Duration::from_secs(5))
@@ -104,6 +107,18 @@ fn failed(error: DbErr) -> Error {
     if is_gone(&error) { Error::StoreUnavailable(error.into()) } else { Error::internal(error) }
 }
 
+/// Refuses what the driver would refuse, too, but with the URL, and so with its password, in the message.
+fn check_url(url: &str) -> Result<()> {
+    let known = ["postgres:", "postgresql:", "sqlite:"].iter().any(|scheme| url.starts_with(scheme));
+    if known && (url.starts_with("sqlite:") || Url::parse(url).is_ok()) {
+        return Ok(());
+    }
+    Err(Error::field(
+        "database_url",
+        "is malformed: expected `postgres://user:password@host/name` or `sqlite://PATH`",
+    ))
+}
+
 /// Does what servers that start at once may be in each other's way of, until it succeeds or `again` says no.
 async fn patiently<T, F: Future<Output = Result<T, DbErr>>>(
     work: impl Fn() -> F,
@@ -123,16 +138,33 @@ fn is_locked(error: &DbErr) -> bool {
     matches!(error, DbErr::Conn(RuntimeErr::SqlxError(inner)) if inner.to_string().contains("database is locked"))
 }
 
-/// Whether the database is not there for the moment.
+/// Whether the database is not there for the moment: out of reach, stopping, full, read-only after a failover, or in
+/// somebody's way. The same call may succeed later.
 fn is_gone(error: &DbErr) -> bool {
     match error {
         DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => matches!(
-            **inner,
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)
-        ),
+        DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
+            match &**inner {
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
+                _ => false,
+            }
+        }
         _ => false,
     }
+}
+
+/// Codes of failures that pass: PostgreSQL's classes connection exception (08), insufficient resources (53) and operator
+/// intervention (57P), serialization failure, deadlock and read-only transaction; SQLite's BUSY and LOCKED.
+fn is_passing(code: &str) -> bool {
+    const CODES: [&str; 8] = ["40001", "40P01", "25006", "5", "6", "261", "262", "517"];
+    ["08", "53", "57P"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+        || CODES.contains(&code)
 }
 
 /// Whether an insert failed because the row is there already.

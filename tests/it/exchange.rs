@@ -181,15 +181,18 @@ async fn the_words_of_a_provider_are_cut_and_cleaned() {
 }
 
 #[tokio::test]
-async fn a_token_response_with_an_error_that_is_null_is_one() -> TestResult {
+async fn a_token_response_with_an_error_that_says_nothing_is_one() -> TestResult {
     let (server, provider, _database) = TestServer::with_sandbox().await;
     let mut browser = Browser::new();
-    let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
-    let text = r#"{"access_token":"at","token_type":"bearer","expires_in":"3600","error":null}"#;
-    provider.sandbox.fail_next(Failure::Garbage(text.to_owned()));
-    complete(&server, &server.key, callback.query().unwrap()).await?;
-    let (_, token) = server.token("sandbox", "u1").await?;
-    assert_eq!((token.access_token.as_str(), token.token_type.as_str()), ("at", "Bearer"));
+    for nothing in ["null", "false", "\"\""] {
+        let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
+        let text =
+            format!(r#"{{"access_token":"at","token_type":"bearer","expires_in":"3600","error":{nothing}}}"#);
+        provider.sandbox.fail_next(Failure::Garbage(text));
+        complete(&server, &server.key, callback.query().unwrap()).await?;
+        let (_, token) = server.token("sandbox", "u1").await?;
+        assert_eq!((token.access_token.as_str(), token.token_type.as_str()), ("at", "Bearer"), "{nothing}");
+    }
     Ok(())
 }
 

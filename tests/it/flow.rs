@@ -142,6 +142,10 @@ async fn config_that_the_provider_does_not_declare_is_refused_by_its_key() {
     let mut both = refuse(&[("Subdomain", "acme")]).await;
     both.sort();
     assert_eq!(both, ["connection_config.Subdomain", "connection_config.subdomain"]);
+    // However much is wrong, the answer stays small enough to be read.
+    let names: Vec<_> = (0..10_000).map(|n| format!("k{n}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    assert_eq!(refuse(&many).await, ["connection_config"]);
 }
 
 #[tokio::test]
@@ -305,6 +309,15 @@ async fn only_return_urls_of_the_projects_list_are_allowed() -> TestResult {
         let refused =
             assert_refused(server.begin(to(bad)).await, Code::InvalidArgument, "RETURN_URL_NOT_ALLOWED");
         assert_eq!(refused.fields, ["return_url"], "{bad}");
+    }
+    // An app would read this before what the gateway adds.
+    for bad in ["?tokenwell_status=success", "?a=1&%74okenwell_connection_id=x"] {
+        let begun = server.begin(to(&format!("https://app.example.com/done{bad}"))).await;
+        assert_eq!(
+            assert_refused(begun, Code::InvalidArgument, "FIELD_INVALID").fields,
+            ["return_url"],
+            "{bad}"
+        );
     }
 
     let mut browser = Browser::new();

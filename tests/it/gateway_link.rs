@@ -155,10 +155,17 @@ async fn a_link_needs_a_publishable_key_of_the_project() {
 #[tokio::test]
 async fn a_link_with_a_secret_key_is_refused() {
     let (server, _provider, _database) = TestServer::with_sandbox().await;
-    let query = [("public_key", server.key.as_str()), ("connection_id", "u1")];
-    let answer = Browser::new().get(&link(&server, "sandbox", &query)).await;
-    assert_eq!((answer.status.is_client_error(), answer.header("location")), (true, ""), "{}", answer.status);
-    assert!(!answer.body.contains(&server.key), "{}", answer.body);
+    for key in [server.key.clone(), format!(" {}", server.key)] {
+        let query = [("public_key", key.as_str()), ("connection_id", "u1")];
+        let answer = Browser::new().get(&link(&server, "sandbox", &query)).await;
+        assert_eq!(
+            (answer.status.is_client_error(), answer.header("location")),
+            (true, ""),
+            "{}",
+            answer.status
+        );
+        assert!(!answer.body.contains(&server.key), "{}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -90,16 +90,16 @@ fn log(status: Option<&Status>) {
         return;
     };
     let code = status.code();
-    let message = status.message();
+    let reason = status.message();
     match code {
         Code::Internal | Code::Unknown | Code::DataLoss => {
             let cause = std::error::Error::source(status).map(ToString::to_string).unwrap_or_default();
-            tracing::error!(?code, message, cause, "failed");
+            tracing::error!(?code, reason, cause, "failed");
         }
         Code::Unavailable => {
             let cause = std::error::Error::source(status).map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(?code, message, cause, "failed");
+            tracing::warn!(?code, reason, cause, "failed");
         }
-        _ => tracing::info!(?code, message, "refused"),
+        _ => tracing::info!(?code, reason, "refused"),
     }
 }

@@ -174,7 +174,7 @@ fn invite(demo: &Demo) {
 
   gRPC     {grpc}
   gateway  http://{gateway}
-  sandbox  {sandbox}   {dim}the provider: tokens live shortly, refresh tokens rotate{dim:#}
+  sandbox  {sandbox}   {dim}the provider: access tokens are short-lived, refresh tokens rotate{dim:#}
 
 {bold}1.{bold:#} The API key of the project `default`:
 

@@ -42,7 +42,7 @@ pub(super) async fn play(demo: &Demo) -> Result<(), Failure> {
     show(&first);
     try_out(&browser, demo, &first).await?;
 
-    step("Expiry", "the token is let to expire");
+    step("Expiry", "the demo waits until the token has expired");
     wait(&first).await;
     let (status, _) = browser.ask(&format!("{}/userinfo", demo.sandbox_url), &first.access_token).await?;
     expect(status == 401, "the old token still works")?;

@@ -97,7 +97,34 @@ fn what_is_not_there_is_named() {
 #[test]
 fn keys_want_a_migrated_database() {
     let directory = TempDir::new().unwrap();
+    let key = run(&mut tokenwell(&["keys", "generate-sealing-key"])).ok();
+    std::fs::write(directory.path().join("sealing.key"), key).unwrap();
     std::fs::write(directory.path().join("tokenwell.db"), "").unwrap();
     let error = on(directory.path(), &["keys", "list"]).error();
     assert!(error.contains("run `tokenwell migrate`"), "{error}");
+}
+
+/// A new key would open nothing of what is there.
+#[test]
+fn a_database_whose_key_is_gone_gets_no_other_one() {
+    let directory = TempDir::new().unwrap();
+    on(directory.path(), &["migrate"]).ok();
+    let key = directory.path().join("sealing.key");
+    std::fs::remove_file(&key).unwrap();
+    for command in [&["keys", "list"][..], &["migrate"]] {
+        let error = on(directory.path(), command).error();
+        assert!(error.contains("sealing.key is gone"), "{error}");
+        assert!(!key.exists());
+    }
+}
+
+/// What the driver says of a URL that it cannot read holds the URL.
+#[test]
+fn a_password_in_a_malformed_url_is_not_shown() {
+    let key = run(&mut tokenwell(&["keys", "generate-sealing-key"])).ok();
+    for url in ["postgress://user:canary@host/name", "postgres://user:can/ary@host:x/name", "canary"] {
+        let mut command = tokenwell(&["migrate", "--database-url", url, "--sealing-keys", key.trim()]);
+        let error = run(&mut command).error();
+        assert!(error.contains("is malformed") && !error.contains("ary"), "{error}");
+    }
 }

@@ -127,6 +127,12 @@ fn a_public_url_is_https_or_loopback() {
         let error = run(serve(directory.path()).args(["--public-url", bad])).error();
         assert!(error.contains("the public URL"), "{error}");
     }
+    // Without one, browsers would be sent to an address that is none, by http.
+    let data = directory.path().to_str().unwrap();
+    let mut everywhere = tokenwell(&["serve", "--data-dir", data, "--gateway-listen", "0.0.0.0:0"]);
+    let error =
+        run(everywhere.args(["--grpc-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])).error();
+    assert!(error.contains("the public URL is missing"), "{error}");
     let server =
         Server::start(serve(directory.path()).args(["--public-url", "https://connect.example.com/"]));
     assert_eq!(server.serving["public_url"], "https://connect.example.com");

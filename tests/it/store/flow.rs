@@ -18,6 +18,7 @@ on_both_databases!(
     a_parked_flow_is_taken_once,
     a_taken_flow_is_not_parked,
     the_parked_code_is_wiped_when_it_is_taken,
+    a_parked_code_that_nobody_confirms_is_wiped,
     only_expired_flows_are_purged,
     flows_go_with_their_integration,
 );
@@ -152,26 +153,28 @@ async fn a_parked_flow_needs_its_project_and_its_code(kind: Kind) {
         (&house.project, flow.id, ""),
         (&house.project, flow.id, "state-a"),
     ] {
-        let taken = house.store.take_parked_flow(project, id, code).await.unwrap();
-        assert!(taken.is_none(), "{project} {code}");
+        assert!(house.store.get_parked_flow(project, id, code).await.unwrap().is_none(), "{project} {code}");
+        let elsewhere = Flow { id, project_id: project.clone(), ..flow.clone() };
+        assert!(!house.store.take_parked_flow(&elsewhere, code).await.unwrap(), "{project} {code}");
     }
     // None of that has spent it.
-    let taken = house.store.take_parked_flow(&house.project, flow.id, "confirm").await.unwrap().unwrap();
-    assert_eq!(taken.id, flow.id);
-    assert_eq!(taken.parked_query.unwrap().expose_secret(), "code=c&state=s");
-    assert_eq!(taken.code_verifier.unwrap().expose_secret(), "verifier");
-    assert_eq!(taken.expire_time, start() + Duration::seconds(60));
+    let found = house.store.get_parked_flow(&house.project, flow.id, "confirm").await.unwrap().unwrap();
+    assert_eq!(found.id, flow.id);
+    assert_eq!(found.parked_query.unwrap().expose_secret(), "code=c&state=s");
+    assert_eq!(found.code_verifier.unwrap().expose_secret(), "verifier");
+    assert_eq!(found.expire_time, start() + Duration::seconds(60));
+    assert!(house.store.take_parked_flow(&flow, "confirm").await.unwrap());
 }
 
 async fn a_parked_flow_is_taken_once(kind: Kind) {
     let house = House::new(kind).await;
     let flow = parked(&house).await;
     let taken = at_once(20, |_| {
-        let (store, project, id) = (house.store.clone(), house.project.clone(), flow.id);
-        async move { store.take_parked_flow(&project, id, "confirm").await.unwrap() }
+        let (store, flow) = (house.store.clone(), flow.clone());
+        async move { store.take_parked_flow(&flow, "confirm").await.unwrap() }
     })
     .await;
-    assert_eq!(taken.iter().flatten().count(), 1);
+    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
 }
 
 async fn a_taken_flow_is_not_parked(kind: Kind) {
@@ -180,13 +183,13 @@ async fn a_taken_flow_is_not_parked(kind: Kind) {
     assert!(house.store.take_flow(&flow).await.unwrap());
     let expiry = flow.expire_time;
     assert!(!house.store.park_flow(&flow, &secret("code=c"), &secret("confirm"), expiry).await.unwrap());
-    assert!(house.store.take_parked_flow(&house.project, flow.id, "confirm").await.unwrap().is_none());
+    assert!(!house.store.take_parked_flow(&flow, "confirm").await.unwrap());
 
     let house = House::new(kind).await;
     let flow = parked(&house).await;
     assert!(!house.store.park_flow(&flow, &secret("code=d"), &secret("other"), expiry).await.unwrap());
-    let taken = house.store.take_parked_flow(&house.project, flow.id, "confirm").await.unwrap().unwrap();
-    assert_eq!(taken.parked_query.unwrap().expose_secret(), "code=c&state=s");
+    let found = house.store.get_parked_flow(&house.project, flow.id, "confirm").await.unwrap().unwrap();
+    assert_eq!(found.parked_query.unwrap().expose_secret(), "code=c&state=s");
 }
 
 async fn the_parked_code_is_wiped_when_it_is_taken(kind: Kind) {
@@ -194,9 +197,23 @@ async fn the_parked_code_is_wiped_when_it_is_taken(kind: Kind) {
     let flow = parked(&house).await;
     let sealed: Option<Vec<u8>> = house.value("SELECT parked_query FROM flows").await;
     assert!(sealed.is_some());
-    house.store.take_parked_flow(&house.project, flow.id, "confirm").await.unwrap().unwrap();
+    assert!(house.store.take_parked_flow(&flow, "confirm").await.unwrap());
     let sealed: Option<Vec<u8>> = house.value("SELECT parked_query FROM flows").await;
     assert_eq!(sealed, None);
+    let sealed: Option<Vec<u8>> = house.value("SELECT code_verifier FROM flows").await;
+    assert_eq!(sealed, None);
+}
+
+async fn a_parked_code_that_nobody_confirms_is_wiped(kind: Kind) {
+    let house = House::new(kind).await;
+    let flow = parked(&house).await;
+    let expiry = start() + Duration::seconds(60);
+    assert_eq!(house.store.wipe_parked(expiry).await.unwrap(), 0);
+    assert_eq!(house.store.wipe_parked(expiry + Duration::MICROSECOND).await.unwrap(), 1);
+    let sealed: Option<Vec<u8>> = house.value("SELECT parked_query FROM flows").await;
+    assert_eq!(sealed, None);
+    // It is still there, to be told that it has expired.
+    assert!(house.store.get_parked_flow(&house.project, flow.id, "confirm").await.unwrap().is_some());
 }
 
 async fn only_expired_flows_are_purged(kind: Kind) {
