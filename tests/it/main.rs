@@ -38,3 +38,4 @@ mod settings;
 mod signature;
 mod store;
 mod tenant;
+mod trouble;

@@ -1,0 +1,90 @@
+//! A database that fails at the worst moment: when the provider has answered, and its answer exists nowhere else.
+
+use sea_orm::ConnectionTrait as _;
+use tokenwell::model::Duration;
+use tonic::Code;
+
+use crate::support::{
+    Browser, Database, ManualClock, Options, TestProvider, TestServer, assert_refused,
+    server::begin,
+    steps::{walk, works},
+};
+
+/// Makes the next writes of tokens fail with this SQLSTATE. A sequence counts them, since it is not rolled back.
+async fn fail_writes(database: &Database, times: u32, sqlstate: &str) {
+    let db = database.connect().await;
+    for sql in [
+        "DROP TRIGGER IF EXISTS trouble ON connections".to_owned(),
+        "DROP SEQUENCE IF EXISTS troubles".to_owned(),
+        "CREATE SEQUENCE troubles".to_owned(),
+        format!(
+            "CREATE OR REPLACE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF nextval('troubles') <= {times} THEN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; \
+             END IF; RETURN NEW; END $$"
+        ),
+        "CREATE TRIGGER trouble BEFORE INSERT OR UPDATE OF access_token ON connections \
+         FOR EACH ROW EXECUTE FUNCTION trouble()"
+            .to_owned(),
+    ] {
+        db.execute_unprepared(&sql).await.unwrap();
+    }
+    db.close().await.unwrap();
+}
+
+async fn stage() -> (TestServer, TestProvider, Database) {
+    let clock = ManualClock::new();
+    let provider = TestProvider::plain(&clock).await;
+    let database = Database::postgres().await;
+    let server = TestServer::start(&database, Options::with(&clock, &provider)).await;
+    server.create_integration("sandbox", "sandbox").await;
+    (server, provider, database)
+}
+
+/// A serialization failure, an administrator's shutdown, a read-only replica after a failover, and one that says nothing.
+const STATES: [&str; 4] = ["40001", "57P01", "25006", "XX000"];
+
+#[tokio::test]
+async fn a_refreshed_token_is_stored_when_the_database_is_well_again() {
+    let (server, provider, database) = stage().await;
+    server.connect("sandbox", "u1").await;
+    for (refreshes, sqlstate) in (1..).zip(STATES) {
+        server.clock.advance(Duration::hours(1));
+        fail_writes(&database, 2, sqlstate).await;
+        let (_, token) = server.token("sandbox", "u1").await.unwrap();
+        assert!(works(&provider, &token.access_token).await, "{sqlstate}");
+        let book = provider.sandbox.book();
+        assert_eq!((book.refreshes, book.reuse_detected), (refreshes, 0), "{sqlstate}");
+    }
+}
+
+#[tokio::test]
+async fn a_redeemed_code_is_stored_when_the_database_is_well_again() {
+    let (server, provider, database) = stage().await;
+    for (exchanges, sqlstate) in (1..).zip(STATES) {
+        let mut browser = Browser::new();
+        let (_, callback) = walk(&server, &mut browser, begin("sandbox", sqlstate)).await;
+        fail_writes(&database, 2, sqlstate).await;
+        let answer = browser.get(callback.as_str()).await;
+        assert_eq!(answer.result("data-status"), "success", "{sqlstate}: {}", answer.body);
+        assert_eq!(provider.sandbox.book().exchanges, exchanges, "{sqlstate}");
+        let (_, token) = server.token("sandbox", sqlstate).await.unwrap();
+        assert!(works(&provider, &token.access_token).await, "{sqlstate}");
+    }
+}
+
+/// What passes is told from what is broken: a caller may try again.
+#[tokio::test]
+async fn a_failure_that_passes_is_unavailable() {
+    let (server, _provider, database) = stage().await;
+    for (sqlstate, code, reason) in
+        [("40001", Code::Unavailable, "STORE_UNAVAILABLE"), ("XX000", Code::Internal, "INTERNAL")]
+    {
+        let (_, callback) = walk(&server, &mut Browser::new(), begin("sandbox", "u1")).await;
+        fail_writes(&database, 100, sqlstate).await;
+        let query = callback.query().unwrap();
+        let refused = crate::support::steps::complete(&server, &server.key, query).await;
+        let refusal = assert_refused(refused, code, reason);
+        assert_eq!(refusal.retry.is_some(), code == Code::Unavailable);
+        assert!(!refusal.message.contains("trouble"), "{}", refusal.message);
+    }
+}
