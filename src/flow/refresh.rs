@@ -244,7 +244,10 @@ pub(super) async fn persistently<T, F: Future<Output = Result<T>>>(write: impl F
     for tries in 1..COMMIT_TRIES {
         match write().await {
             Ok(done) => return Ok(done),
-            Err(error) => tracing::warn!(%error, tries, "tokens could not be stored yet"),
+            Err(error @ (Error::StoreUnavailable(_) | Error::Internal(_))) => {
+                tracing::warn!(%error, tries, "tokens could not be stored yet");
+            }
+            Err(final_error) => return Err(final_error),
         }
         sleep(POLL * 2_u32.pow(tries)).await;
     }

@@ -18,7 +18,8 @@ pub const MAX_AUTHORIZATION_PARAMS: usize = 32;
 /// Strings by name, sorted: connection config and parameters.
 pub type StringMap = BTreeMap<String, String>;
 
-/// A flow under way, with everything that its end needs: later changes of settings or integrations do not break it.
+/// A flow under way, with what it began with: later changes of settings do not break it. The client id and secret are the
+/// integration's at its end.
 #[derive(Debug, Clone)]
 pub struct Flow {
     /// The flow's id.

@@ -9,7 +9,7 @@ use sea_orm::{
 use super::{
     Store, column,
     entity::connection::{ActiveModel, Column, Entity, Model},
-    failed, is_duplicate,
+    failed, is_duplicate, is_orphan,
     seal::{Place, row_name},
 };
 use crate::model::{
@@ -158,6 +158,8 @@ impl Store {
         match Entity::insert(row).exec_without_returning(&self.db).await {
             Ok(_) => Ok(true),
             Err(error) if is_duplicate(&error) => Ok(false),
+            // The integration was deleted while its user consented.
+            Err(error) if is_orphan(&error) => Err(Error::IntegrationNotFound(flow.integration_id.clone())),
             Err(error) => Err(failed(error)),
         }
     }

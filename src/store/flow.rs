@@ -7,12 +7,12 @@ use sea_orm::{
 use super::{
     Store, column,
     entity::flow::{ActiveModel, Column, Entity, Model},
-    failed,
+    failed, is_orphan,
     seal::{Place, row_name},
 };
 use crate::model::{
-    Completion, ConnectionId, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime, ProjectId,
-    ProviderId, Result, SecretString, Uuid, digest,
+    Completion, ConnectionId, Error, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime,
+    ProjectId, ProviderId, Result, SecretString, Uuid, digest,
 };
 
 const TABLE: &str = "flows";
@@ -73,8 +73,12 @@ impl Store {
             create_time: Set(column::micros(flow.create_time)),
             expire_time: Set(column::micros(flow.expire_time)),
         };
-        Entity::insert(row).exec_without_returning(&self.db).await.map_err(failed)?;
-        Ok(())
+        match Entity::insert(row).exec_without_returning(&self.db).await {
+            Ok(_) => Ok(()),
+            // The integration was deleted in this moment.
+            Err(error) if is_orphan(&error) => Err(Error::IntegrationNotFound(flow.integration_id.clone())),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Gets the pending flow of this state, whatever its project: the state is what decides that.

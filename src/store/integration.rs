@@ -12,7 +12,7 @@ use super::{
         connection,
         integration::{ActiveModel, Column, Entity, Model},
     },
-    failed, is_duplicate,
+    failed, is_duplicate, is_orphan,
     seal::{Place, row_name},
 };
 use crate::model::{
@@ -120,11 +120,7 @@ impl Store {
         match done {
             Ok(done) => Ok(done.rows_affected == 1),
             // A connection that came between the look and the deed.
-            Err(error)
-                if matches!(error.sql_err(), Some(sea_orm::SqlErr::ForeignKeyConstraintViolation(_))) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is_orphan(&error) => Ok(false),
             Err(error) => Err(failed(error)),
         }
     }

@@ -167,6 +167,11 @@ fn is_passing(code: &str) -> bool {
         || CODES.contains(&code)
 }
 
+/// Whether a row that another one needs is gone, or a row is still needed.
+fn is_orphan(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_)))
+}
+
 /// Whether an insert failed because the row is there already.
 fn is_duplicate(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))

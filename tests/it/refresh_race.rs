@@ -2,7 +2,10 @@
 
 use futures::future::join_all;
 use tokenwell::{
-    api::pb::connection::v1::{DeleteRequest, GetRequest, SetMetadataRequest, State, View},
+    api::pb::{
+        connection::v1::{DeleteRequest, GetRequest, SetMetadataRequest, State, View},
+        integration::v1::DeleteRequest as IntegrationDelete,
+    },
     model::Duration,
     sandbox::{Book, Failure, Quirks},
 };
@@ -254,4 +257,24 @@ async fn a_new_grant_outlives_the_refresh_of_the_old_one() {
 async fn a_new_grant_outlives_the_end_of_the_old_one() {
     let gone = Failure::Error { status: 400, code: "invalid_grant".to_owned(), description: String::new() };
     reconnected_during_a_refresh(Some(gone)).await;
+}
+
+/// The same for a first grant: the integration goes while the code is redeemed.
+#[tokio::test]
+async fn an_integration_deleted_while_its_code_is_redeemed_gets_no_connection() {
+    let race = Race::new(Database::sqlite()).await;
+    race.server.create_integration("other", "sandbox").await;
+    let (_, callback) = walk(&race.server, &mut Browser::new(), begin("other", "u2")).await;
+    race.gate.close();
+    let completing = complete(&race.server, &race.server.key, callback.query().unwrap());
+    let deleting = async {
+        race.gate.arrived(1).await;
+        let request = IntegrationDelete { integration_id: "other".to_owned() };
+        race.server.integration(&race.server.key).delete(request).await.unwrap();
+        race.gate.open();
+    };
+    let (completed, ()) = tokio::join!(completing, deleting);
+    let refusal = assert_refused(completed, Code::NotFound, "INTEGRATION_NOT_FOUND");
+    assert_eq!(refusal.metadata["integration_id"], "other");
+    assert_refused(race.server.token("other", "u2").await, Code::NotFound, "CONNECTION_NOT_FOUND");
 }
