@@ -7,9 +7,10 @@ use url::Url;
 use super::{
     Client, Sandbox,
     answer::Refusal,
-    call::{Call, Params},
+    call::Call,
     memory::{Code, Consent},
     page,
+    params::Params,
 };
 use crate::model::{Duration, digest};
 
@@ -22,16 +23,23 @@ const MAX_ACCOUNT_CHARS: usize = 200;
 
 /// Shows the consent page, or says what is wrong with the request.
 pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response {
-    let query = &call.query;
+    let query = match call.query.renamed(&sandbox.quirks().param_names) {
+        Ok(query) => query,
+        Err(refusal) => return page::problem(&refusal.description),
+    };
     // Before both of these are known to be right, nothing may be sent anywhere (RFC 6749, section 4.1.2.1).
     let Some(client) = query.get_unique("client_id").and_then(|client_id| sandbox.client(client_id)) else {
         return page::problem("No such client is registered here.");
     };
-    let Some(redirect_uri) = query.get_unique("redirect_uri").filter(|uri| client.may_redirect_to(uri))
-    else {
+    let redirect_uri = match client.redirect_uris.as_slice() {
+        // RFC 6749, section 3.1.2.3.
+        [only] if sandbox.quirks().omits("redirect_uri") => Some(only.as_str()),
+        _ => query.get_unique("redirect_uri"),
+    };
+    let Some(redirect_uri) = redirect_uri.filter(|uri| client.may_redirect_to(uri)) else {
         return page::problem("The redirect URI is not registered for this client.");
     };
-    let asked = sandbox.consent(client, redirect_uri, query).and_then(|consent| {
+    let asked = sandbox.consent(client, redirect_uri, &query, &call.query).and_then(|consent| {
         let id = sandbox.fresh("")?;
         let body = page::consent(&id, &consent, &sandbox.quirks().authorize_path);
         sandbox.memory().consents.insert(digest(&id), consent);
@@ -68,7 +76,7 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
     let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
     let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
     match sandbox.approve(consent, account) {
-        Ok(code) => send_back(&[("code", &code)]),
+        Ok(code) => send_back(&[(&sandbox.quirks().code_param, &code)]),
         Err(refusal) => send_back(&[("error", &refusal.code), ("error_description", &refusal.description)]),
     }
 }
@@ -92,25 +100,26 @@ impl Client {
 
 impl Sandbox {
     /// Checks a request of a known client with a redirect URI of its own.
-    fn consent(&self, client: &Client, redirect_uri: &str, query: &Params) -> Result<Consent, Refusal> {
+    fn consent(
+        &self,
+        client: &Client,
+        redirect_uri: &str,
+        query: &Params,
+        received: &Params,
+    ) -> Result<Consent, Refusal> {
         let quirks = self.quirks();
         query.check_unique()?;
-        if query.required("response_type")? != "code" {
+        if !quirks.omits("response_type") && query.required("response_type")? != "code" {
             return Err(Refusal::new("unsupported_response_type", "response_type is not code"));
         }
-        if let Some((name, value)) =
-            quirks.required_authorization_params.iter().find(|(name, value)| !query.has(name, value))
-        {
-            return Err(Refusal::invalid_request(format!("the parameter {name} is not {value}")));
-        }
-        let scopes = query.get("scope").unwrap_or_default().split(quirks.scope_separator);
+        received.check_all(quirks.required_authorization_params.iter())?;
         Ok(Consent {
             client_id: client.client_id.clone(),
             redirect_uri: redirect_uri.to_owned(),
             state: query.get("state").map(str::to_owned),
             code_challenge: self.code_challenge(client, query)?,
-            scopes: scopes.map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
-            params: query.clone(),
+            scopes: quirks.scopes(query.get("scope").unwrap_or_default()),
+            params: received.clone(),
             expire_time: self.0.clock.now() + CONSENT_TTL,
         })
     }

@@ -4,16 +4,16 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
-use super::{Client, Sandbox, answer::Refusal, call::Call, quirks::AuthMethod};
+use super::{Client, Sandbox, answer::Refusal, call::Call, params::Params, quirks::AuthMethod};
 use crate::model::{ExposeSecret as _, SecretString};
 
 // === impl Sandbox ===
 
 impl Sandbox {
     /// The client that makes a request.
-    pub(super) fn authenticate(&self, call: &Call) -> Result<&Client, Refusal> {
-        let form_id = call.form.get("client_id");
-        let form_secret = call.form.get("client_secret");
+    pub(super) fn authenticate(&self, call: &Call, params: &Params) -> Result<&Client, Refusal> {
+        let form_id = params.get("client_id");
+        let form_secret = params.get("client_secret");
         let Some(credentials) = call.credentials("Basic") else {
             return self.check(
                 AuthMethod::Post,

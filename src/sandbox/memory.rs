@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     book::{Book, TokenRequest},
-    call::Params,
     failure::Failure,
+    params::Params,
 };
 use crate::model::OffsetDateTime;
 

@@ -9,12 +9,17 @@ mod authorize;
 mod book;
 mod call;
 mod client;
+mod exchange;
 mod failure;
+mod issue;
 mod memory;
 mod named;
 mod page;
+mod params;
+mod place;
 mod quirks;
 mod redirect;
+mod refresh;
 mod resource;
 #[cfg(test)]
 mod tests;
@@ -28,14 +33,17 @@ use std::{
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 
 use crate::model::{Clock, Duration, Random, Result, SecretString};
 
 pub use book::{Book, TokenRequest};
 pub use failure::Failure;
-pub use quirks::{AuthMethod, ExpiresIn, IssuesRefreshToken, Quirks};
+pub use quirks::{
+    AnswerFormat, AnswerQuirks, AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Lifetime, Quirks,
+    RequestFormat, RequestQuirks,
+};
 
 use memory::Memory;
 
@@ -87,12 +95,22 @@ impl Sandbox {
         let quirks = self.quirks();
         let mut router = Router::new()
             .route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide))
-            .route(&quirks.token_path, post(token::token))
+            .route(&quirks.token_path, self.token_route())
             .route(&quirks.userinfo_path, get(resource::userinfo));
+        if let Some(path) = &quirks.refresh_path {
+            router = router.route(path, self.token_route());
+        }
         if let Some(path) = &quirks.revoke_path {
             router = router.route(path, post(resource::revoke));
         }
         router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(self.clone())
+    }
+
+    fn token_route(&self) -> MethodRouter<Self> {
+        match self.quirks().token_request.format {
+            RequestFormat::Query => get(token::token),
+            RequestFormat::Form | RequestFormat::Json => post(token::token),
+        }
     }
 
     /// What has happened so far.

@@ -14,7 +14,7 @@ use crate::model::digest;
 pub(super) async fn revoke(State(sandbox): State<Sandbox>, call: Call) -> Response {
     match sandbox.revoke(&call) {
         Ok(()) => Response::new(Body::empty()),
-        Err(refusal) => refusal.into_quirky_response(sandbox.quirks()),
+        Err(refusal) => refusal.into_quirky_response(&sandbox.quirks().token_error),
     }
 }
 
@@ -31,7 +31,8 @@ pub(super) async fn userinfo(State(sandbox): State<Sandbox>, call: Call) -> Resp
 impl Sandbox {
     fn revoke(&self, call: &Call) -> Result<(), Refusal> {
         call.form.check_unique()?;
-        let client = if self.quirks().revoke_needs_client { Some(self.authenticate(call)?) } else { None };
+        let client =
+            if self.quirks().revoke_needs_client { Some(self.authenticate(call, &call.form)?) } else { None };
         // Zoho's takes the token in the query.
         let token = match call.query.get("token") {
             Some(token) => token,

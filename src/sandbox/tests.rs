@@ -1,8 +1,11 @@
 //! The sandbox over its router, as clients and browsers see it.
 
+mod answer;
+mod callback;
 mod consent;
 mod failures;
 mod named;
+mod request;
 mod strict;
 
 use std::{
@@ -23,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use url::{Url, form_urlencoded};
 
-use super::{AuthMethod, Client, Options, Quirks, Sandbox};
+use super::{AuthMethod, Client, Options, Quirks, RequestFormat, Sandbox};
 use crate::model::{Clock, Duration, OffsetDateTime, OsRandom};
 
 const HOST: &str = "acme.sandbox.test";
@@ -143,6 +146,19 @@ impl Stage {
         self.post(&self.quirks.token_path, None, &[&credentials, form].concat()).await
     }
 
+    /// A request to the token endpoint by `GET`, or with JSON.
+    async fn token_as(&self, format: RequestFormat, path: &str, params: &Pairs<'_>) -> Answer {
+        let members: BTreeMap<_, _> = params.iter().copied().collect();
+        let request = match format {
+            RequestFormat::Form => return self.post(path, None, params).await,
+            RequestFormat::Query => return self.get(path, params).await,
+            RequestFormat::Json => Request::post(path)
+                .header(header::HOST, HOST)
+                .header(header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        };
+        self.send(request.body(serde_json::to_string(&members).unwrap().into()).unwrap()).await
+    }
+
     async fn exchange(&self, code: &str, changes: &Pairs<'_>) -> Answer {
         let usual = [
             ("grant_type", "authorization_code"),
@@ -213,6 +229,10 @@ impl Answer {
             self.body
         );
     }
+}
+
+fn owned(pairs: &Pairs<'_>) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn encode(pairs: &Pairs<'_>) -> String {

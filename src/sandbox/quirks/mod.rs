@@ -1,6 +1,12 @@
 //! How real providers differ from the RFCs, as data.
 
+mod exchange;
+
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
+
+pub use exchange::{AnswerFormat, AnswerQuirks, ErrorQuirks, Lifetime, RequestFormat, RequestQuirks};
 
 /// Where the sandbox differs from the RFCs. The default is a strict server that does not.
 #[derive(Clone, Debug)]
@@ -10,6 +16,8 @@ pub struct Quirks {
     pub authorize_path: String,
     /// Where the token endpoint is.
     pub token_path: String,
+    /// Where refresh tokens go, if not to the token endpoint. Neither then takes what is the other's.
+    pub refresh_path: Option<String>,
     /// Where the revocation endpoint is, if there is one.
     pub revoke_path: Option<String>,
     /// Where an access token can be tried.
@@ -25,15 +33,30 @@ pub struct Quirks {
     /// Parameters without which an authorization request is refused.
     pub required_authorization_params: Vec<(String, String)>,
     /// What stands between two scopes.
-    pub scope_separator: char,
+    pub scope_separator: String,
+    /// Other names of RFC 6749's parameters, in authorization and token requests, by their names there. A parameter with an
+    /// empty name must not come.
+    pub param_names: BTreeMap<String, String>,
 
-    /// The issuer that callbacks name (RFC 9207).
+    /// What callbacks call the code.
+    pub code_param: String,
+    /// Whether callbacks come by `POST`: as a page with a form that the browser sends.
+    pub form_post: bool,
+    /// The issuer that callbacks name (RFC 9207). `{host}` stands for the request's `Host`.
     pub iss: Option<String>,
     /// Further parameters of callbacks. `{host}` stands for the request's `Host`.
     pub extra_callback_params: Vec<(String, String)>,
     /// Whether callbacks name the shop and are signed, as Shopify's are.
     pub sign_callback: bool,
+    /// The parameter that holds this signature.
+    pub hmac_param: String,
 
+    /// What token requests are like.
+    pub token_request: RequestQuirks,
+    /// Whether there is a client credentials grant (RFC 6749, section 4.4).
+    pub client_credentials: bool,
+    /// What token answers are like.
+    pub token_answer: AnswerQuirks,
     /// The `token_type` in answers.
     pub token_type: Option<String>,
     /// When answers say how long an access token lives.
@@ -49,12 +72,12 @@ pub struct Quirks {
     pub rotation_grace: bool,
     /// Whether a refresh ends the access tokens before it.
     pub refresh_ends_access_tokens: bool,
-    /// Further members of token answers. `{host}` stands for the request's `Host`, `{issued_at}` for the present time in
+    /// Further members of token answers, by their paths in the whole answer. `{host}` stands for the request's `Host`, `{issued_at}` for the present time in
     /// milliseconds, `{signature}` for the base64 of HMAC-SHA256(client secret, `id` + `issued_at`), which is Salesforce's.
     pub extra_token_members: Map<String, Value>,
 
-    /// Whether errors arrive as `200 {"error": ...}`.
-    pub errors_status_200: bool,
+    /// What errors are like.
+    pub token_error: ErrorQuirks,
     /// The error of a code that is unknown, used, too old, or another client's.
     pub dead_code_error: String,
     /// The error of a refresh token that is unknown, used, too old, withdrawn, or another client's.
@@ -117,21 +140,42 @@ pub enum IssuesRefreshToken {
 
 // === impl Quirks ===
 
+impl Quirks {
+    /// Whether a parameter of RFC 6749 must not come.
+    pub(super) fn omits(&self, name: &str) -> bool {
+        self.param_names.get(name).is_some_and(String::is_empty)
+    }
+
+    /// The scopes in a parameter.
+    pub(super) fn scopes(&self, text: &str) -> Vec<String> {
+        let scopes = text.split(&self.scope_separator).map(str::trim);
+        scopes.filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
+    }
+}
+
 impl Default for Quirks {
     fn default() -> Self {
         Self {
             authorize_path: "/authorize".to_owned(),
             token_path: "/token".to_owned(),
+            refresh_path: None,
             revoke_path: Some("/revoke".to_owned()),
             userinfo_path: "/userinfo".to_owned(),
             auth_methods: vec![AuthMethod::Basic, AuthMethod::Post],
             revoke_needs_client: true,
             pkce_required: true,
             required_authorization_params: Vec::new(),
-            scope_separator: ' ',
+            scope_separator: " ".to_owned(),
+            param_names: BTreeMap::new(),
+            code_param: "code".to_owned(),
+            form_post: false,
             iss: None,
             extra_callback_params: Vec::new(),
             sign_callback: false,
+            hmac_param: "hmac".to_owned(),
+            token_request: RequestQuirks::default(),
+            client_credentials: false,
+            token_answer: AnswerQuirks::default(),
             token_type: Some("Bearer".to_owned()),
             expires_in: ExpiresIn::Always,
             issues_refresh_token: IssuesRefreshToken::Always,
@@ -140,7 +184,7 @@ impl Default for Quirks {
             rotation_grace: false,
             refresh_ends_access_tokens: false,
             extra_token_members: Map::new(),
-            errors_status_200: false,
+            token_error: ErrorQuirks::default(),
             dead_code_error: "invalid_grant".to_owned(),
             dead_refresh_token_error: "invalid_grant".to_owned(),
         }
