@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::Url;
 
 use super::{
-    Client, Sandbox,
+    AuthMethod, Client, Sandbox,
     answer::Refusal,
     call::Call,
     memory::{Code, Consent},
@@ -113,6 +113,9 @@ impl Sandbox {
             return Err(Refusal::new("unsupported_response_type", "response_type is not code"));
         }
         received.check_all(quirks.required_authorization_params.iter())?;
+        if quirks.openid.as_ref().is_some_and(|openid| openid.nonce_required) {
+            received.required("nonce")?;
+        }
         Ok(Consent {
             client_id: client.client_id.clone(),
             redirect_uri: redirect_uri.to_owned(),
@@ -127,7 +130,8 @@ impl Sandbox {
     /// The PKCE challenge (RFC 7636, section 4.3). A public client always needs one.
     fn code_challenge(&self, client: &Client, query: &Params) -> Result<Option<String>, Refusal> {
         let Some(challenge) = query.get("code_challenge") else {
-            if self.quirks().pkce_required || client.client_secret.is_none() {
+            let public = client.is_public() || self.quirks().auth_methods.contains(&AuthMethod::None);
+            if self.quirks().pkce_required || public {
                 return Err(Refusal::invalid_request("code_challenge is missing: PKCE is required"));
             }
             return Ok(None);

@@ -22,6 +22,9 @@ pub struct Book {
     pub redemptions: BTreeMap<String, u64>,
     /// How often a refresh token that had been replaced was presented, which ended its grant.
     pub reuse_detected: u64,
+    /// How often each path was asked that is no endpoint of RFC 6749 or 7009: the user info, the OpenID configuration and the
+    /// resources of the quirks. Refused requests count, too.
+    pub requests: BTreeMap<String, u64>,
 }
 
 /// A request to the token endpoint. `Debug` shows the names of parameters and headers and the authorization scheme, never a

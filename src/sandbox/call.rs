@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{answer::Refusal, book::TokenRequest, params::Params, quirks::RequestFormat};
+use super::{PeerCertificate, answer::Refusal, book::TokenRequest, params::Params, quirks::RequestFormat};
 
 /// A request, read to its end.
 pub(super) struct Call {
@@ -19,6 +19,9 @@ pub(super) struct Call {
     pub(super) query: Params,
     /// What the body holds. Nothing, if it is neither a form nor a JSON object.
     pub(super) form: Params,
+    pub(super) body: Bytes,
+    /// The certificate under the connection.
+    pub(super) certificate: Option<Vec<u8>>,
     format: Option<RequestFormat>,
     headers: BTreeMap<String, String>,
 }
@@ -102,6 +105,8 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             host: host.unwrap_or_default(),
             query: Params::parse(uri.query().unwrap_or_default().as_bytes()),
             form: Params::default(),
+            body: Bytes::new(),
+            certificate: request.extensions().get::<PeerCertificate>().map(|found| found.0.clone()),
             format: None,
             headers: headers
                 .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
@@ -109,6 +114,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         };
         let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
         call.read(&body);
+        call.body = body;
         Ok(call)
     }
 }

@@ -45,7 +45,7 @@ impl Sandbox {
         let code = code.clone();
         let grant = Grant {
             client_id: client.client_id.clone(),
-            account: code.account,
+            account: code.account.clone(),
             scopes: code.consent.scopes,
             flagged,
             ended: false,
@@ -66,7 +66,8 @@ impl Sandbox {
         }
         memory.tally.exchanges += 1;
         let issued = self.issue(&mut memory, grant, fresh, with_refresh_token, None);
-        Ok(Issued { scopes, ..issued })
+        let nonce = code.consent.params.get("nonce").map(str::to_owned);
+        Ok(Issued { scopes, account: Some(code.account), nonce, ..issued })
     }
 }
 

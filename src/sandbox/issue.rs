@@ -37,6 +37,10 @@ pub(super) struct Issued {
     pub(super) refresh_token: Option<String>,
     pub(super) refresh_token_expires_in: Option<i64>,
     pub(super) scopes: Vec<String>,
+    /// Whose account it is, if it is a person's.
+    pub(super) account: Option<String>,
+    pub(super) nonce: Option<String>,
+    pub(super) id_token: Option<String>,
 }
 
 // === impl Sandbox ===
@@ -131,6 +135,9 @@ impl Sandbox {
             let (within, until) = (&manner.refresh_token_expires_in, &manner.refresh_token_expires_at);
             let (path, value) = manner.lifetime(now, seconds, within, until);
             put("refresh_token_expires_in", path, value);
+        }
+        if let Some(id_token) = issued.id_token {
+            put("id_token", "id_token", id_token.into());
         }
         if let Some(token_type) = &quirks.token_type {
             put("token_type", "token_type", token_type.as_str().into());

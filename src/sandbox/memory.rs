@@ -19,6 +19,8 @@ pub(super) struct Memory {
     pub(super) codes: Bounded<String, Code>,
     pub(super) access_tokens: Bounded<String, AccessToken>,
     pub(super) refresh_tokens: Bounded<String, RefreshToken>,
+    /// The assertions that clients have used.
+    pub(super) assertions: Bounded<String, ()>,
     pub(super) failures: VecDeque<Failure>,
     /// The counters. The collections of this book stay empty: they are beside it, bounded.
     pub(super) tally: Book,
@@ -26,6 +28,7 @@ pub(super) struct Memory {
     last_grant: u64,
     token_requests: VecDeque<TokenRequest>,
     redemptions: Bounded<String, u64>,
+    requests: Bounded<String, u64>,
 }
 
 /// An authorization request that waits for its user.
@@ -94,6 +97,7 @@ impl Memory {
         Book {
             token_requests: self.token_requests.iter().cloned().collect(),
             redemptions: self.redemptions.iter().map(|(digest, count)| (digest.clone(), *count)).collect(),
+            requests: self.requests.iter().map(|(path, count)| (path.clone(), *count)).collect(),
             ..self.tally.clone()
         }
     }
@@ -108,10 +112,12 @@ impl Memory {
 
     /// Counts that a refresh token was presented.
     pub(super) fn count_redemption(&mut self, digest: &str) {
-        match self.redemptions.get_mut(digest) {
-            Some(count) => *count += 1,
-            None => self.redemptions.insert(digest.to_owned(), 1),
-        }
+        self.redemptions.count(digest);
+    }
+
+    /// Counts a request for something beside the tokens.
+    pub(super) fn count(&mut self, path: &str) {
+        self.requests.count(path);
     }
 
     pub(super) fn open_grant(&mut self, grant: Grant) -> u64 {
@@ -201,6 +207,15 @@ impl<K: Clone + Ord, V> Bounded<K, V> {
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.values_mut().map(|(_, value)| value)
+    }
+}
+
+impl Bounded<String, u64> {
+    fn count(&mut self, key: &str) {
+        match self.get_mut(key) {
+            Some(count) => *count += 1,
+            None => self.insert(key.to_owned(), 1),
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! An OAuth 2.0 authorization server of our own, for `tokenwell demo` and for the tests.
 //!
-//! It plays RFC 6749 (code and refresh token grants), RFC 7636 (PKCE), RFC 7009 (revocation) and RFC 9207 (`iss`), with a
+//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (`iss`), and with quirks OpenID Connect, with a
 //! consent page for a person to click on. By default it is strict. [`Quirks`] make it behave like a real provider,
 //! [`Failure`]s make it break, and a [`Book`] tells what it has seen. Everything is in memory and bounded.
 
 mod answer;
+mod api;
+mod assertion;
 mod authorize;
 mod book;
 mod call;
@@ -14,6 +16,7 @@ mod failure;
 mod issue;
 mod memory;
 mod named;
+mod openid;
 mod page;
 mod params;
 mod place;
@@ -41,8 +44,8 @@ use crate::model::{Clock, Duration, Random, Result, SecretString};
 pub use book::{Book, TokenRequest};
 pub use failure::Failure;
 pub use quirks::{
-    AnswerFormat, AnswerQuirks, AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Lifetime, Quirks,
-    RequestFormat, RequestQuirks,
+    AnswerFormat, AnswerQuirks, AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Lifetime,
+    OpenIdQuirks, Quirks, RequestFormat, RequestQuirks, ResourceQuirks,
 };
 
 use memory::Memory;
@@ -61,15 +64,24 @@ pub struct Options {
 }
 
 /// A registered client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Client {
     /// Its id.
     pub client_id: String,
-    /// Its secret. A client without one is public.
+    /// Its secret. A client without one, without a key and without a certificate is public.
     pub client_secret: Option<SecretString>,
+    /// The key that it signs assertions with: a public key for RS256 or ES256, in PEM.
+    pub public_key: Option<String>,
+    /// The certificate that it presents, in DER.
+    pub certificate: Option<Vec<u8>>,
     /// The redirect URIs that it may use, compared as strings. Empty: any that is http or https.
     pub redirect_uris: Vec<String>,
 }
+
+/// The certificate that a client presented, in DER: an extension of the requests that whatever speaks TLS in front of the
+/// sandbox puts there. The handshake has proved that the client has its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate(pub Vec<u8>);
 
 /// The authorization server. Clones share their state.
 #[derive(Clone)]
@@ -103,6 +115,12 @@ impl Sandbox {
         if let Some(path) = &quirks.revoke_path {
             router = router.route(path, post(resource::revoke));
         }
+        if let Some(openid) = &quirks.openid {
+            router = router
+                .route(&openid.configuration_path(), get(openid::configuration))
+                .route(openid::JWKS_PATH, get(openid::jwks));
+        }
+        router = router.fallback(api::resource);
         router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(self.clone())
     }
 

@@ -51,6 +51,6 @@ impl Sandbox {
         memory.tally.refreshes += 1;
         let replaces = quirks.rotation_grace.then_some(id);
         let issued = self.issue(&mut memory, token.grant, fresh, quirks.rotate, replaces);
-        Ok(Issued { scopes, ..issued })
+        Ok(Issued { scopes, account: Some(grant.account), ..issued })
     }
 }

@@ -20,6 +20,10 @@ pub(super) async fn revoke(State(sandbox): State<Sandbox>, call: Call) -> Respon
 
 /// Says whose account an access token opens.
 pub(super) async fn userinfo(State(sandbox): State<Sandbox>, call: Call) -> Response {
+    if let Some(answer) = sandbox.resource(&call) {
+        return answer;
+    }
+    sandbox.memory().count(&call.path);
     match sandbox.userinfo(&call) {
         Some(body) => answer::json(StatusCode::OK, &body),
         None => Refusal::invalid_token().into_response(),
@@ -65,12 +69,17 @@ impl Sandbox {
     }
 
     fn userinfo(&self, call: &Call) -> Option<Value> {
+        let account = self.account(call.credentials("Bearer")?)?;
+        Some(json!({ "sub": account }))
+    }
+
+    /// Whose account an access token opens, if it is alive.
+    pub(super) fn account(&self, access_token: &str) -> Option<String> {
         let now = self.0.clock.now();
-        let token = digest(call.credentials("Bearer")?);
         let memory = self.memory();
-        let token = memory.access_tokens.get(&token)?;
+        let token = memory.access_tokens.get(&digest(access_token))?;
         let grant = memory.grant(token.grant).filter(|grant| !grant.ended)?;
         let alive = token.expire_time.is_none_or(|expire_time| expire_time > now);
-        alive.then(|| json!({ "sub": grant.account }))
+        alive.then(|| grant.account.clone())
     }
 }

@@ -1,10 +1,13 @@
 //! The sandbox over its router, as clients and browsers see it.
 
 mod answer;
+mod api;
+mod authentication;
 mod callback;
 mod consent;
 mod failures;
 mod named;
+mod openid;
 mod request;
 mod strict;
 
@@ -75,13 +78,20 @@ impl Stage {
     }
 
     fn new(quirks: Quirks) -> Self {
+        Self::with_clients(quirks, Vec::new())
+    }
+
+    /// A sandbox with further clients.
+    fn with_clients(quirks: Quirks, more: Vec<Client>) -> Self {
         let client = |client_id: &str, client_secret: Option<&str>| Client {
             client_id: client_id.to_owned(),
             client_secret: client_secret.map(Into::into),
             redirect_uris: vec![CALLBACK.to_owned()],
+            ..Client::default()
         };
-        let clients =
+        let mut clients =
             vec![client(CLIENT_ID, Some(CLIENT_SECRET)), client("other", Some("x")), client("public", None)];
+        clients.extend(more);
         let options = Options { clients, access_token_ttl: Duration::seconds(5), quirks: quirks.clone() };
         let clock = Arc::new(HandClock(Mutex::new(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000))));
         Self { sandbox: Sandbox::new(options, clock.clone(), Arc::new(OsRandom)), clock, quirks }

@@ -53,12 +53,14 @@ impl Sandbox {
             Offer::RefreshToken => self.refresh(client, &params),
             Offer::ClientCredentials => self.client_credentials(client, &params),
         };
-        Ok((client, issued?))
+        let mut issued = issued?;
+        issued.id_token = self.id_token(client, &issued, &call.host)?;
+        Ok((client, issued))
     }
 
     /// The client credentials grant (RFC 6749, section 4.4), which has no refresh token.
     fn client_credentials(&self, client: &Client, params: &Params) -> Result<Issued, Refusal> {
-        if client.client_secret.is_none() {
+        if client.is_public() {
             return Err(Refusal::new("unauthorized_client", "the client is public"));
         }
         let scopes = self.quirks().scopes(params.get("scope").unwrap_or_default());

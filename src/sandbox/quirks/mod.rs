@@ -1,12 +1,14 @@
 //! How real providers differ from the RFCs, as data.
 
 mod exchange;
+mod further;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 pub use exchange::{AnswerFormat, AnswerQuirks, ErrorQuirks, Lifetime, RequestFormat, RequestQuirks};
+pub use further::{OpenIdQuirks, ResourceQuirks};
 
 /// Where the sandbox differs from the RFCs. The default is a strict server that does not.
 #[derive(Clone, Debug)]
@@ -23,8 +25,13 @@ pub struct Quirks {
     /// Where an access token can be tried.
     pub userinfo_path: String,
 
-    /// How a client with a secret may authenticate.
+    /// Whether it is an https server, which its URLs then say. It is the front that speaks TLS, if one does.
+    pub https: bool,
+
+    /// How a client that is not public may authenticate.
     pub auth_methods: Vec<AuthMethod>,
+    /// Whether a client presents its certificate besides.
+    pub certificate_required: bool,
     /// Whether revocation demands that the client authenticates, as RFC 7009 has it.
     pub revoke_needs_client: bool,
 
@@ -76,6 +83,11 @@ pub struct Quirks {
     /// milliseconds, `{signature}` for the base64 of HMAC-SHA256(client secret, `id` + `issued_at`), which is Salesforce's.
     pub extra_token_members: Map<String, Value>,
 
+    /// OpenID Connect, if there is any.
+    pub openid: Option<OpenIdQuirks>,
+    /// The provider's API.
+    pub resources: Vec<ResourceQuirks>,
+
     /// What errors are like.
     pub token_error: ErrorQuirks,
     /// The error of a code that is unknown, used, too old, or another client's.
@@ -84,13 +96,19 @@ pub struct Quirks {
     pub dead_refresh_token_error: String,
 }
 
-/// How a client authenticates (RFC 6749, section 2.3.1).
+/// How a client authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// HTTP Basic.
     Basic,
     /// `client_id` and `client_secret` in the form.
     Post,
+    /// Not at all: clients are public, and PKCE is demanded. As the only method it makes all clients public.
+    None,
+    /// With a JWT that its key has signed (RFC 7523).
+    PrivateKeyJwt,
+    /// With a certificate under the connection (RFC 8705).
+    TlsClientAuth,
 }
 
 /// When answers say how long an access token lives.
@@ -146,6 +164,12 @@ impl Quirks {
         self.param_names.get(name).is_some_and(String::is_empty)
     }
 
+    /// The URL of a path under the host that a request named.
+    pub(super) fn url(&self, host: &str, path: &str) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!("{scheme}://{host}{path}")
+    }
+
     /// The scopes in a parameter.
     pub(super) fn scopes(&self, text: &str) -> Vec<String> {
         let scopes = text.split(&self.scope_separator).map(str::trim);
@@ -161,7 +185,9 @@ impl Default for Quirks {
             refresh_path: None,
             revoke_path: Some("/revoke".to_owned()),
             userinfo_path: "/userinfo".to_owned(),
+            https: true,
             auth_methods: vec![AuthMethod::Basic, AuthMethod::Post],
+            certificate_required: false,
             revoke_needs_client: true,
             pkce_required: true,
             required_authorization_params: Vec::new(),
@@ -184,9 +210,26 @@ impl Default for Quirks {
             rotation_grace: false,
             refresh_ends_access_tokens: false,
             extra_token_members: Map::new(),
+            openid: None,
+            resources: Vec::new(),
             token_error: ErrorQuirks::default(),
             dead_code_error: "invalid_grant".to_owned(),
             dead_refresh_token_error: "invalid_grant".to_owned(),
+        }
+    }
+}
+
+// === impl AuthMethod ===
+
+impl AuthMethod {
+    /// Its name (RFC 7591, section 2, and RFC 8705, section 2.1.1).
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "client_secret_basic",
+            Self::Post => "client_secret_post",
+            Self::None => "none",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::TlsClientAuth => "tls_client_auth",
         }
     }
 }
