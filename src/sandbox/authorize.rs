@@ -23,6 +23,9 @@ const MAX_ACCOUNT_CHARS: usize = 200;
 
 /// Shows the consent page, or says what is wrong with the request.
 pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response {
+    if sandbox.quirks().oauth1.is_some() {
+        return sandbox.ask_for(&call);
+    }
     let query = match call.query.renamed(&sandbox.quirks().param_names) {
         Ok(query) => query,
         Err(refusal) => return page::problem(&refusal.description),
@@ -39,12 +42,8 @@ pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response 
     let Some(redirect_uri) = redirect_uri.filter(|uri| client.may_redirect_to(uri)) else {
         return page::problem("The redirect URI is not registered for this client.");
     };
-    let asked = sandbox.consent(client, redirect_uri, &query, &call.query).and_then(|consent| {
-        let id = sandbox.fresh("")?;
-        let body = page::consent(&id, &consent, &sandbox.quirks().authorize_path);
-        sandbox.memory().consents.insert(digest(&id), consent);
-        Ok(body)
-    });
+    let asked =
+        sandbox.consent(client, redirect_uri, &query, &call.query).and_then(|consent| sandbox.show(consent));
     asked.unwrap_or_else(|refusal| {
         let params = [("error", refusal.code.as_str()), ("error_description", &refusal.description)];
         sandbox.send_back(client, redirect_uri, query.get("state"), &call.host, &params)
@@ -66,6 +65,11 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
     let Some(client) = sandbox.client(&consent.client_id) else {
         return page::problem("No such client is registered here.");
     };
+    let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
+    let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
+    if let Some(token) = &consent.request_token {
+        return sandbox.send_verifier(client, &consent, token, approved.then_some(account), &call.host);
+    }
     let (redirect_uri, state) = (consent.redirect_uri.clone(), consent.state.clone());
     let send_back = |params: &[(&str, &str)]| {
         sandbox.send_back(client, &redirect_uri, state.as_deref(), &call.host, params)
@@ -73,8 +77,6 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
     if !approved {
         return send_back(&[("error", "access_denied"), ("error_description", "the user said no")]);
     }
-    let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
-    let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
     match sandbox.approve(consent, account) {
         Ok(code) => send_back(&[(&sandbox.quirks().code_param, &code)]),
         Err(refusal) => send_back(&[("error", &refusal.code), ("error_description", &refusal.description)]),
@@ -84,7 +86,8 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
 // === impl Client ===
 
 impl Client {
-    fn may_redirect_to(&self, redirect_uri: &str) -> bool {
+    /// Whether a redirect URI, or a callback of OAuth 1.0a, is this client's.
+    pub(super) fn may_redirect_to(&self, redirect_uri: &str) -> bool {
         let Ok(url) = Url::parse(redirect_uri) else {
             return false;
         };
@@ -99,6 +102,14 @@ impl Client {
 // === impl Sandbox ===
 
 impl Sandbox {
+    /// Remembers what is asked, and shows it.
+    pub(super) fn show(&self, consent: Consent) -> Result<Response, Refusal> {
+        let id = self.fresh("")?;
+        let body = page::consent(&id, &consent, &self.quirks().authorize_path);
+        self.memory().consents.insert(digest(&id), consent);
+        Ok(body)
+    }
+
     /// Checks a request of a known client with a redirect URI of its own.
     fn consent(
         &self,
@@ -124,6 +135,7 @@ impl Sandbox {
             scopes: quirks.scopes(query.get("scope").unwrap_or_default()),
             params: received.clone(),
             expire_time: self.0.clock.now() + CONSENT_TTL,
+            request_token: None,
         })
     }
 

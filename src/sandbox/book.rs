@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 pub struct Book {
     /// How often a user approved.
     pub authorizations: u64,
-    /// How many codes were redeemed.
+    /// How many codes were redeemed, or request tokens of OAuth 1.0a.
     pub exchanges: u64,
     /// How many refreshes succeeded.
     pub refreshes: u64,
@@ -15,7 +15,7 @@ pub struct Book {
     pub client_credentials: u64,
     /// How many tokens that were alive were revoked at the revocation endpoint.
     pub revocations: u64,
-    /// The requests to the token endpoint and to the refresh endpoint, oldest first, with those that failed on purpose.
+    /// The requests to the token endpoint, the refresh endpoint and the request token endpoint, oldest first, with those that failed on purpose.
     pub token_requests: Vec<TokenRequest>,
     /// How often each refresh token that the sandbox had issued was presented by its client, dead or alive, by the SHA-256
     /// of the token in hex. A request that failed on purpose doesn't count: the server behind the failure never saw it.

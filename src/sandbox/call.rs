@@ -17,6 +17,7 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) host: String,
     pub(super) query: Params,
+    pub(super) raw_query: String,
     /// What the body holds. Nothing, if it is neither a form nor a JSON object.
     pub(super) form: Params,
     pub(super) body: Bytes,
@@ -57,6 +58,11 @@ impl Call {
         };
         params.check_unique()?;
         Ok(params)
+    }
+
+    /// Whether the body is a form.
+    pub(super) fn is_form(&self) -> bool {
+        self.format == Some(RequestFormat::Form)
     }
 
     /// A header, by its name in lower case. Of one that came twice, the last.
@@ -103,6 +109,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
             method: request.method().clone(),
             path: uri.path().to_owned(),
             host: host.unwrap_or_default(),
+            raw_query: uri.query().unwrap_or_default().to_owned(),
             query: Params::parse(uri.query().unwrap_or_default().as_bytes()),
             form: Params::default(),
             body: Bytes::new(),

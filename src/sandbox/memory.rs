@@ -1,4 +1,4 @@
-//! What the sandbox remembers. Codes and tokens are keys by their SHA-256 only.
+//! What the sandbox remembers. Codes and tokens are keys by their SHA-256 only; secrets that sign are kept as they are.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,7 +7,7 @@ use super::{
     failure::Failure,
     params::Params,
 };
-use crate::model::OffsetDateTime;
+use crate::model::{OffsetDateTime, SecretString};
 
 /// How many entries of each kind are kept. Beyond it, the oldest go.
 pub(super) const CAPACITY: usize = 10_000;
@@ -21,6 +21,10 @@ pub(super) struct Memory {
     pub(super) refresh_tokens: Bounded<String, RefreshToken>,
     /// The assertions that clients have used.
     pub(super) assertions: Bounded<String, ()>,
+    pub(super) request_tokens: Bounded<String, RequestToken>,
+    pub(super) token_credentials: Bounded<String, TokenCredentials>,
+    /// The nonces of signed requests.
+    pub(super) nonces: Bounded<String, ()>,
     pub(super) failures: VecDeque<Failure>,
     /// The counters. The collections of this book stay empty: they are beside it, bounded.
     pub(super) tally: Book,
@@ -41,6 +45,8 @@ pub(super) struct Consent {
     pub(super) scopes: Vec<String>,
     pub(super) params: Params,
     pub(super) expire_time: OffsetDateTime,
+    /// The request token that it is about, if it is OAuth 1.0a.
+    pub(super) request_token: Option<String>,
 }
 
 /// An authorization code.
@@ -81,6 +87,23 @@ pub(super) struct RefreshToken {
     /// The token that dies when this one is first used.
     pub(super) replaces: Option<String>,
     pub(super) retired: bool,
+}
+
+/// A request token of OAuth 1.0a.
+#[derive(Clone)]
+pub(super) struct RequestToken {
+    pub(super) client_id: String,
+    pub(super) secret: SecretString,
+    pub(super) callback: String,
+    pub(super) expire_time: OffsetDateTime,
+    /// The verifier's SHA-256, the account and the scopes, once a user has approved.
+    pub(super) approval: Option<(String, String, Vec<String>)>,
+}
+
+/// An access token of OAuth 1.0a.
+pub(super) struct TokenCredentials {
+    pub(super) grant: u64,
+    pub(super) secret: SecretString,
 }
 
 /// A map that forgets its oldest entries.
@@ -144,6 +167,7 @@ impl Memory {
 
     pub(super) fn revoke_all(&mut self) {
         self.codes = Bounded::default();
+        self.request_tokens = Bounded::default();
         for grant in self.grants.values_mut() {
             grant.ended = true;
         }

@@ -1,6 +1,6 @@
 //! An OAuth 2.0 authorization server of our own, for `tokenwell demo` and for the tests.
 //!
-//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (`iss`), and with quirks OpenID Connect, with a
+//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (`iss`), and with quirks OpenID Connect and OAuth 1.0a (RFC 5849), with a
 //! consent page for a person to click on. By default it is strict. [`Quirks`] make it behave like a real provider,
 //! [`Failure`]s make it break, and a [`Book`] tells what it has seen. Everything is in memory and bounded.
 
@@ -16,6 +16,7 @@ mod failure;
 mod issue;
 mod memory;
 mod named;
+mod oauth1;
 mod openid;
 mod page;
 mod params;
@@ -45,7 +46,7 @@ pub use book::{Book, TokenRequest};
 pub use failure::Failure;
 pub use quirks::{
     AnswerFormat, AnswerQuirks, AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Lifetime,
-    OpenIdQuirks, Quirks, RequestFormat, RequestQuirks, ResourceQuirks,
+    OAuth1Quirks, OpenIdQuirks, Quirks, RequestFormat, RequestQuirks, ResourceQuirks, SignatureMethod,
 };
 
 use memory::Memory;
@@ -105,10 +106,17 @@ impl Sandbox {
     /// The routes. The paths come from the quirks.
     pub fn router(&self) -> Router {
         let quirks = self.quirks();
-        let mut router = Router::new()
-            .route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide))
-            .route(&quirks.token_path, self.token_route())
-            .route(&quirks.userinfo_path, get(resource::userinfo));
+        let mut router =
+            Router::new().route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide));
+        router = match &quirks.oauth1 {
+            None => router
+                .route(&quirks.token_path, self.token_route())
+                .route(&quirks.userinfo_path, get(resource::userinfo)),
+            Some(oauth1) => router
+                .route(&oauth1.request_token_path, post(oauth1::request_token))
+                .route(&quirks.token_path, post(oauth1::access_token))
+                .route(&quirks.userinfo_path, get(oauth1::userinfo)),
+        };
         if let Some(path) = &quirks.refresh_path {
             router = router.route(path, self.token_route());
         }

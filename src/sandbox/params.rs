@@ -110,8 +110,8 @@ impl Params {
         mut expected: impl Iterator<Item = &'a (String, String)>,
     ) -> Result<(), Refusal> {
         match expected.find(|(name, value)| self.map.get(name) != Some(value)) {
-            Some((name, value)) => {
-                Err(Refusal::invalid_request(format!("the parameter {name} is not {value}")))
+            Some((name, _)) => {
+                Err(Refusal::invalid_request(format!("the parameter {name} is missing or wrong")))
             }
             None => Ok(()),
         }

@@ -7,6 +7,7 @@ mod callback;
 mod consent;
 mod failures;
 mod named;
+mod oauth1;
 mod openid;
 mod request;
 mod strict;

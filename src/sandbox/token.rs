@@ -16,15 +16,8 @@ enum Offer {
 
 /// Answers a request to the token endpoint, unless it is to fail.
 pub(super) async fn token(State(sandbox): State<Sandbox>, call: Call) -> Response {
-    let failure = {
-        let mut memory = sandbox.memory();
-        memory.record(call.to_token_request());
-        memory.failures.pop_front()
-    };
-    if let Some(failure) = failure
-        && let Some(response) = failure.play().await
-    {
-        return response;
+    if let Some(failure) = sandbox.note(&call).await {
+        return failure;
     }
     match sandbox.tokens(&call) {
         Ok((client, issued)) => sandbox.success(issued, client, &call.host),
@@ -35,6 +28,16 @@ pub(super) async fn token(State(sandbox): State<Sandbox>, call: Call) -> Respons
 // === impl Sandbox ===
 
 impl Sandbox {
+    /// Writes a request for a token down. Gives the answer, if the request is to fail.
+    pub(super) async fn note(&self, call: &Call) -> Option<Response> {
+        let failure = {
+            let mut memory = self.memory();
+            memory.record(call.to_token_request());
+            memory.failures.pop_front()
+        };
+        failure?.play().await
+    }
+
     fn tokens(&self, call: &Call) -> Result<(&Client, Issued), Refusal> {
         let quirks = self.quirks();
         let received = call.params(quirks.token_request.format)?;
@@ -45,7 +48,7 @@ impl Sandbox {
         received.check_all(offer.params(quirks).iter().filter(|(name, _)| name != "grant_type"))?;
         for (name, value) in &quirks.token_request.headers {
             if call.header(name) != Some(value) {
-                return Err(Refusal::invalid_request(format!("the header {name} is not {value}")));
+                return Err(Refusal::invalid_request(format!("the header {name} is missing or wrong")));
             }
         }
         let issued = match offer {

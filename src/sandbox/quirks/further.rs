@@ -1,4 +1,4 @@
-//! What surrounds the tokens: OpenID Connect, and APIs that a token or a key opens.
+//! What is no OAuth 2.0: OpenID Connect, OAuth 1.0a, and APIs that a token or a key opens.
 
 use serde_json::{Map, Value};
 
@@ -14,6 +14,27 @@ pub struct OpenIdQuirks {
     pub nonce_required: bool,
     /// Further claims of id tokens. They replace those that are always there.
     pub claims: Map<String, Value>,
+}
+
+/// OAuth 1.0a in the place of OAuth 2.0. The token endpoint then turns request tokens into access tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth1Quirks {
+    /// Where request tokens are given.
+    pub request_token_path: String,
+    /// How requests are signed. Other signatures are refused.
+    pub signature_method: SignatureMethod,
+}
+
+/// How a request is signed (RFC 5849, section 3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureMethod {
+    /// `HMAC-SHA1`.
+    #[default]
+    HmacSha1,
+    /// `HMAC-SHA256`.
+    HmacSha256,
+    /// `PLAINTEXT`.
+    Plaintext,
 }
 
 /// An answer of an API, and what a request for it has to hold. In a value, `{access_token}` stands for any access token that
@@ -56,6 +77,27 @@ impl Default for ResourceQuirks {
             basic: None,
             body: None,
             answer: Value::Object(Map::new()),
+        }
+    }
+}
+
+// === impl OAuth1Quirks ===
+
+impl Default for OAuth1Quirks {
+    fn default() -> Self {
+        Self { request_token_path: "/request_token".to_owned(), signature_method: SignatureMethod::HmacSha1 }
+    }
+}
+
+// === impl SignatureMethod ===
+
+impl SignatureMethod {
+    /// Its name on the wire.
+    pub(in crate::sandbox) fn name(self) -> &'static str {
+        match self {
+            Self::HmacSha1 => "HMAC-SHA1",
+            Self::HmacSha256 => "HMAC-SHA256",
+            Self::Plaintext => "PLAINTEXT",
         }
     }
 }

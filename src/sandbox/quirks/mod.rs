@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use exchange::{AnswerFormat, AnswerQuirks, ErrorQuirks, Lifetime, RequestFormat, RequestQuirks};
-pub use further::{OpenIdQuirks, ResourceQuirks};
+pub use further::{OAuth1Quirks, OpenIdQuirks, ResourceQuirks, SignatureMethod};
 
 /// Where the sandbox differs from the RFCs. The default is a strict server that does not.
 #[derive(Clone, Debug)]
@@ -85,6 +85,8 @@ pub struct Quirks {
 
     /// OpenID Connect, if there is any.
     pub openid: Option<OpenIdQuirks>,
+    /// OAuth 1.0a, if it is that and not OAuth 2.0.
+    pub oauth1: Option<OAuth1Quirks>,
     /// The provider's API.
     pub resources: Vec<ResourceQuirks>,
 
@@ -211,6 +213,7 @@ impl Default for Quirks {
             refresh_ends_access_tokens: false,
             extra_token_members: Map::new(),
             openid: None,
+            oauth1: None,
             resources: Vec::new(),
             token_error: ErrorQuirks::default(),
             dead_code_error: "invalid_grant".to_owned(),
