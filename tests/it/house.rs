@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 11] = [
+const RESIDENTS: [(&str, &[&str]); 13] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -33,6 +33,8 @@ const RESIDENTS: [(&str, &[&str]); 11] = [
     ("prost_types", &["api"]),
     ("reqwest", &["oauth"]),
     ("oauth2", &["oauth"]),
+    ("jsonwebtoken", &["oauth", "sandbox"]),
+    ("sha1", &["oauth", "sandbox"]),
     ("axum", &["gateway", "sandbox"]),
     ("toml", &["provider"]),
     ("clap", &["cli", "config"]),
