@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -154,7 +155,7 @@ impl App {
         let flows = Flows::new(Parts {
             store,
             oauth: OAuthClient::new(HttpClient::new(&http)?),
-            catalog,
+            catalog: ArcSwap::from_pointee(catalog),
             clock: environment.clock,
             random: environment.random,
             public_url,
@@ -275,7 +276,7 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
     Ok(Flows::new(Parts {
         store,
         oauth: OAuthClient::new(HttpClient::new(&environment.http)?),
-        catalog: load_catalog(&ProviderArgs::default(), &[])?,
+        catalog: ArcSwap::from_pointee(load_catalog(&ProviderArgs::default(), &[])?),
         clock: environment.clock,
         random: environment.random,
         public_url: String::new(),
