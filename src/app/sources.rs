@@ -60,6 +60,8 @@ impl Sources {
         if let Some(directory) = &self.directory
             && let Err(problem) = reading.read_directory(directory)
         {
+            // What was read of it until then is not worth being checked.
+            reading.files.clear();
             let file = directory.display().to_string();
             reading.faults.push(Fault { file, line: None, problem });
         }
