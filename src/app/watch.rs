@@ -73,3 +73,48 @@ fn concerns(event: &Event, directory: &PathBuf) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, Flag, ModifyKind, RemoveKind, RenameMode};
+
+    /// Otherwise every reading would lead to the next one.
+    #[test]
+    fn reading_is_no_change() {
+        let event = |kind| Event::new(kind).add_path("/etc/providers/acme.toml".into());
+        let directory = PathBuf::from("/etc/providers");
+        for access in [
+            AccessKind::Any,
+            AccessKind::Read,
+            AccessKind::Open(AccessMode::Any),
+            AccessKind::Close(AccessMode::Read),
+        ] {
+            assert!(!concerns(&event(EventKind::Access(access)), &directory), "{access:?}");
+        }
+        for kind in [
+            EventKind::Any,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            EventKind::Create(CreateKind::Any),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+            EventKind::Remove(RemoveKind::File),
+        ] {
+            assert!(concerns(&event(kind), &directory), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_lies_in_the_directory_counts() {
+        let directory = PathBuf::from("/etc/providers");
+        let at = |path: &str| Event::new(EventKind::Create(CreateKind::Any)).add_path(path.into());
+        for path in ["/etc/providers", "/etc/providers/acme.toml", "/etc/..data"] {
+            assert!(concerns(&at(path), &directory), "{path}");
+        }
+        for path in ["/etc/passwd", "/etc/providers-old", "/etc/data"] {
+            assert!(!concerns(&at(path), &directory), "{path}");
+        }
+        // Events were lost: anything may have happened.
+        let lost = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        assert!(concerns(&lost, &directory));
+    }
+}
