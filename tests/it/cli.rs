@@ -3,4 +3,5 @@
 mod keys;
 mod offline;
 mod program;
+mod reload;
 mod serve;
