@@ -1,7 +1,11 @@
 //! Loading the catalog: every entry is checked when it is read, so that a bad one is a message at start and not a
 //! surprise in a flow.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use rust_embed::RustEmbed;
 use toml::Table;
@@ -33,7 +37,7 @@ pub enum Transport {
 pub struct Catalog {
     providers: BTreeMap<ProviderId, SharedProvider>,
     /// The entries as written, for those that extend them.
-    tables: BTreeMap<ProviderId, Table>,
+    tables: BTreeMap<ProviderId, Arc<Table>>,
 }
 
 /// What is wrong with a catalog file.
@@ -59,8 +63,13 @@ impl Transport {
 // === impl Catalog ===
 
 impl Catalog {
-    /// The entries that come with Tokenwell.
+    /// The entries that come with Tokenwell. They are read once in a process.
     pub fn built_in() -> Result<Self, Vec<Fault>> {
+        static BUILT_IN: LazyLock<Result<Catalog, Vec<Fault>>> = LazyLock::new(Catalog::read_built_in);
+        BUILT_IN.clone()
+    }
+
+    fn read_built_in() -> Result<Self, Vec<Fault>> {
         let files = Embedded::iter().filter_map(|name| {
             let file = Embedded::get(&name)?;
             Some((name.to_string(), String::from_utf8_lossy(&file.data).into_owned()))
@@ -96,11 +105,11 @@ impl Catalog {
             .filter_map(|(name, text)| Draft::read(&name, &text).map_err(|fault| faults.push(fault)).ok())
             .collect();
         let mut tables = self.tables.clone();
-        tables.extend(drafts.iter().map(|draft| (draft.id.clone(), draft.table.clone())));
+        tables.extend(drafts.iter().map(|draft| (draft.id.clone(), Arc::new(draft.table.clone()))));
         let mut providers = Vec::new();
         for draft in &drafts {
             let base = draft.base().and_then(|base| ProviderId::parse(base).ok());
-            match draft.finish(base.and_then(|base| tables.get(&base)), transport) {
+            match draft.finish(base.and_then(|base| tables.get(&base)).map(|table| &**table), transport) {
                 Ok(provider) => providers.push(provider),
                 Err(found) => faults.extend(found),
             }
