@@ -6,6 +6,7 @@ mod callback;
 mod catalog;
 mod config;
 mod definition;
+pub mod import;
 mod pin;
 mod template;
 pub mod words;

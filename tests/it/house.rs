@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 11] = [
+const RESIDENTS: [(&str, &[&str]); 13] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -35,6 +35,8 @@ const RESIDENTS: [(&str, &[&str]); 11] = [
     ("oauth2", &["oauth"]),
     ("axum", &["gateway", "sandbox"]),
     ("toml", &["provider"]),
+    ("serde_saphyr", &["provider"]),
+    ("psl", &["provider"]),
     ("clap", &["cli", "config"]),
 ];
 
