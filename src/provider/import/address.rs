@@ -57,6 +57,7 @@ impl Reader<'_> {
             return Err(dropped.into_iter().next().map_or_else(|| "it is empty".to_owned(), |(_, why)| why));
         }
         for (alternative, why) in dropped {
+            self.fields.dropped.extend(expression::pieces(alternative).iter().filter_map(config_name));
             self.remarks.lost(key, format!("the alternative `{alternative}`: {why}"));
         }
         let uses = |pieces: &Vec<Piece<'_>>, name: &str| pieces.contains(&Piece::Config(name));
@@ -130,6 +131,13 @@ impl Reader<'_> {
             }
             (true, _) => of_field.part_of_host = true,
         }
+    }
+}
+
+fn config_name(piece: &Piece<'_>) -> Option<String> {
+    match piece {
+        Piece::Config(name) => Some((*name).to_owned()),
+        Piece::Text(_) | Piece::Other(_) => None,
     }
 }
 

@@ -94,6 +94,8 @@ pub(super) struct DraftField {
     pub(super) secret: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) capture: Vec<DraftCapture>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) settable: bool,
 }
 
 /// A value to choose from.

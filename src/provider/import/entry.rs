@@ -93,7 +93,7 @@ impl<'a> Entry<'a> {
         self.config();
         let left: Vec<_> = self.keys.keys().filter(|key| !self.read.contains(key.as_str())).collect();
         for key in left {
-            let (kind, why) = keys::left_over(key);
+            let (kind, why) = keys::left_over(key, &self.draft.grant_types);
             self.remarks.add(kind, key.clone(), why.to_owned());
         }
         Ok(())
@@ -128,8 +128,7 @@ impl<'a> Entry<'a> {
             .filter_map(|(name, declared)| Some(((*name).to_owned(), declared.tails()?)))
             .collect();
         let mut reader = Reader { fields: &mut self.fields, remarks: &mut self.remarks, tails: &tails };
-        let Address { templates, pins } =
-            reader.address(key, text).map_err(|why| format!("`{key}`: {why}"))?;
+        let Address { templates, pins } = reader.address(key, text)?;
         self.draft.hosts.extend(pins);
         Ok(templates)
     }
@@ -145,8 +144,12 @@ impl<'a> Entry<'a> {
             Some(name) if !name.trim().is_empty() => name,
             _ => return Err("it has no `display_name`".to_owned()),
         };
-        let https = |page: &String| page.starts_with("https://");
-        self.draft.documentation = match self.text("docs").filter(https) {
+        let mut docs = self.text("docs");
+        if let Some(page) = docs.as_mut().filter(|page| page.starts_with("http://")) {
+            *page = page.replacen("http://", "https://", 1);
+            self.remarks.changed("docs", "is https here: see whether the page is there, too");
+        }
+        self.draft.documentation = match docs.filter(|page| page.starts_with("https://")) {
             Some(page) => page,
             None => {
                 let page =
@@ -177,37 +180,65 @@ impl<'a> Entry<'a> {
     /// The declarations of all fields that were named.
     fn config(&mut self) {
         self.read.insert("connection_config");
-        let undeclared = Map::new();
         for given in self.fields.given() {
-            let key = format!("connection_config.{given}");
-            let name = self.fields.name(&given);
             let of = self.fields.uses.get(&given).cloned().unwrap_or_default();
-            let captures = self.captures.remove(&given).unwrap_or_default();
-            let own = Declared::new(&undeclared, &key, &mut self.remarks);
-            let declared = self.declared.get(given.as_str()).unwrap_or(&own);
-            let automated = declared.flag("automated") && captures.is_empty();
-            if given == "oauth_scopes" && !of.in_address() {
-                self.remarks.changed(key, "is no config here: the integration or a Begin names scopes");
-                continue;
+            if of.in_address() || !self.left_out(&given) {
+                self.field(&given, &of);
             }
-            if automated && !of.in_address() {
-                self.remarks.lost(key, "is filled in by code of Nango that is not in the file");
-                continue;
-            }
-            let default = self.fields.defaults.get(&given);
-            let reading =
-                Reading { key: key.clone(), name: &name, of: &of, default, remarks: &mut self.remarks };
-            let mut field = reading.field(declared);
-            field.required = required(declared, &of, field.default.is_some() || !captures.is_empty());
-            field.capture = captures;
-            if automated {
-                self.remarks.changed(&key, "was filled in by code of Nango: now a Begin must give it");
-            }
-            if name != given {
-                self.remarks.changed(&key, format!("is called `{name}` here"));
-            }
-            self.draft.config.insert(name, field);
         }
+    }
+
+    /// Whether a field that no address has is left out, which is then said.
+    fn left_out(&mut self, given: &str) -> bool {
+        let key = format!("connection_config.{given}");
+        let automated = self.declared.get(given).is_some_and(|declared| declared.flag("automated"));
+        if self.fields.held.contains(given) || self.captures.contains_key(given) {
+            return false;
+        }
+        // Named by a request that could not be carried over.
+        if !self.declared.contains_key(given) {
+            return true;
+        }
+        if given == "oauth_scopes" {
+            self.remarks.changed(key, "is no config here: the integration or a Begin names scopes");
+            return true;
+        }
+        if automated {
+            self.remarks.lost(key, "is filled in by code of Nango that is not in the file");
+            return true;
+        }
+        let placeholder = format!("${{connectionConfig.{given}}}");
+        let called = self.keys.get("proxy").is_some_and(|proxy| proxy.to_string().contains(&placeholder));
+        if self.fields.dropped.contains(given) && !called {
+            self.remarks.lost(key, "is for addresses that were not carried over");
+            return true;
+        }
+        false
+    }
+
+    fn field(&mut self, given: &str, of: &Use) {
+        let undeclared = Map::new();
+        let key = format!("connection_config.{given}");
+        let name = self.fields.name(given);
+        let captures = self.captures.remove(given).unwrap_or_default();
+        let own = Declared::new(&undeclared, &key, &mut self.remarks);
+        let declared = self.declared.get(given).unwrap_or(&own);
+        let default = self.fields.defaults.get(given);
+        let reading = Reading { key: key.clone(), name: &name, of, default, remarks: &mut self.remarks };
+        let mut field = reading.field(declared);
+        let automated = declared.flag("automated");
+        // Who asks people for it, too, lets them give it.
+        field.settable = !captures.is_empty() && self.declared.contains_key(given) && !automated;
+        let filled = field.default.is_some() || (!captures.is_empty() && !field.settable);
+        field.required = required(declared, of, filled);
+        field.capture = captures;
+        if automated && !filled {
+            self.remarks.changed(&key, "was filled in by code of Nango: now a Begin gives it");
+        }
+        if name != given {
+            self.remarks.changed(&key, format!("is called `{name}` here"));
+        }
+        self.draft.config.insert(name, field);
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) struct Fields {
     names: BTreeMap<String, String>,
     /// Where fields stand in addresses.
     pub(super) uses: BTreeMap<String, Use>,
+    /// Fields that parameters and headers hold.
+    pub(super) held: BTreeSet<String>,
+    /// Fields of addresses that were not carried over.
+    pub(super) dropped: BTreeSet<String>,
     /// Values for when none is given, from `${connectionConfig.x} || value`.
     pub(super) defaults: BTreeMap<String, String>,
 }

@@ -27,11 +27,29 @@ pub(super) fn no_entry(mode: &str) -> Option<String> {
     Some(why.to_owned())
 }
 
+const FLOWS: [&str; 5] = [
+    "disable_pkce",
+    "refresh_params",
+    "auth",
+    "redirect_uri_metadata",
+    "alternate_access_token_response_path",
+];
+const REQUESTS: [&str; 5] =
+    ["refresh_url", "default_scopes", "scope_separator", "body_format", "expires_in_unit"];
+
 /// What a key that nothing read means, and why it was not carried over.
-pub(super) fn left_over(key: &str) -> (Kind, &'static str) {
+pub(super) fn left_over(key: &str, grant_types: &[&str]) -> (Kind, &'static str) {
     const PROXY: &str = "describes API calls, which your backends make themselves";
     const PAGES: &str = "is a page of Nango's own interface";
+    let browser = !["client_credentials", "api_key", "basic"].iter().any(|it| grant_types.contains(it));
+    let requests = browser || grant_types.contains(&"client_credentials");
     match key {
+        _ if !browser && (key.starts_with("authorization_") || FLOWS.contains(&key)) => {
+            (Kind::Outside, "is about flows in a browser, and there are none")
+        }
+        _ if !requests && (key.starts_with("token_") || REQUESTS.contains(&key)) => {
+            (Kind::Outside, "is about token requests, and there are none")
+        }
         "proxy" | "retry" | "paginate" => (Kind::Outside, PROXY),
         "docs_connect" | "setup_guide_url" | "logo" | "popular" => (Kind::Outside, PAGES),
         "available_scopes" => {
@@ -66,7 +84,7 @@ pub(super) fn left_over(key: &str) -> (Kind, &'static str) {
         "request_params" => (Kind::Lost, "the request for a request token carries no further parameters"),
         "request_http_method" | "token_http_method" => (Kind::Lost, "OAuth 1.0a requests are always `POST`"),
         "refresh_token_response_metadata" => {
-            (Kind::Lost, "what is captured from token responses is captured after a refresh as well")
+            (Kind::Changed, "what is captured from token responses is captured after a refresh as well")
         }
         "refresh_token_params"
         | "refresh_token_headers"

@@ -16,6 +16,9 @@ mod source;
 mod token;
 mod verification;
 
+#[cfg(test)]
+mod tests;
+
 pub use source::Source;
 
 /// What became of one entry.

@@ -18,6 +18,8 @@ pub(super) struct Pattern {
 
 /// Repetitions that an invented value writes out at most.
 const MAX_REPETITIONS: u32 = 64;
+/// No config is longer.
+const MAX_VALUE_BYTES: usize = 2048;
 
 impl Pattern {
     /// Reads a pattern as JavaScript has it.
@@ -116,6 +118,9 @@ fn top_level_alternatives(text: &str) -> bool {
 }
 
 fn write_value(hir: &Hir, value: &mut String) {
+    if value.len() > MAX_VALUE_BYTES || hir.properties().maximum_len() == Some(0) {
+        return;
+    }
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => value.push_str(&String::from_utf8_lossy(&literal.0)),

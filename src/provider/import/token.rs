@@ -100,7 +100,7 @@ impl Entry<'_> {
             }
             _ => return Err(format!("it has no `{key}`")),
         };
-        self.address(key, &text)
+        self.address(key, &text).map_err(|why| format!("`{key}`: {why}"))
     }
 
     fn token_requests(&mut self, mode: &str) -> Result<(), String> {
@@ -299,7 +299,10 @@ impl Entry<'_> {
         };
         expression::template(&pieces, check)?;
         expression::template(&pieces, |piece| match piece {
-            Piece::Config(name) => Ok(format!("{{{}}}", self.fields.name(name))),
+            Piece::Config(name) => {
+                self.fields.held.insert((*name).to_owned());
+                Ok(format!("{{{}}}", self.fields.name(name)))
+            }
             other => check(other),
         })
     }

@@ -24,6 +24,7 @@ impl Entry<'_> {
                     // Its pins would let nothing in, as there is no other address.
                     self.draft.hosts.clear();
                     self.fields.uses.clear();
+                    self.fields.held.clear();
                     self.remarks.lost("proxy.verification", why);
                 }
             }
@@ -38,7 +39,9 @@ impl Entry<'_> {
                 "describes the form for credentials: a verification proves them here",
             );
             if let Some(default) = form.get("default_value").and_then(text_of) {
-                let why = format!("has no default here: an `Import` gives `{default}` itself");
+                let default =
+                    if default.is_empty() { "an empty one".to_owned() } else { format!("`{default}`") };
+                let why = format!("has no default here: an `Import` gives {default} itself");
                 self.remarks.lost(format!("credentials.{name}.default_value"), why);
             }
         }
