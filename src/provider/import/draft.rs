@@ -125,7 +125,7 @@ impl Draft {
                 Kind::Changed => "Changed",
                 Kind::Outside => continue,
             };
-            text.push_str(&format!("# {word}: `{key}`: {why}\n"));
+            text.extend(["# ", word, ": `", key, "`: ", why, "\n"]);
         }
         text.push_str(&toml::to_string_pretty(self).map_err(|error| error.to_string())?);
         Ok(text)

@@ -77,7 +77,7 @@ impl<'a> Entry<'a> {
         if let Some(why) = keys::no_entry(&mode) {
             return Err(why);
         }
-        // The order in which names are given to fields is that of the file.
+        // First come the declared ones: should two have one name, it is theirs.
         let names: Vec<_> = self.declared.keys().copied().collect();
         for name in names {
             self.fields.name(name);
@@ -94,7 +94,7 @@ impl<'a> Entry<'a> {
         let left: Vec<_> = self.keys.keys().filter(|key| !self.read.contains(key.as_str())).collect();
         for key in left {
             let (kind, why) = keys::left_over(key, &self.draft.grant_types);
-            self.remarks.add(kind, key.clone(), why.to_owned());
+            self.remarks.add(kind, key, why);
         }
         Ok(())
     }
@@ -149,18 +149,15 @@ impl<'a> Entry<'a> {
             *page = page.replacen("http://", "https://", 1);
             self.remarks.changed("docs", "is https here: see whether the page is there, too");
         }
-        self.draft.documentation = match docs.filter(|page| page.starts_with("https://")) {
-            Some(page) => page,
-            None => {
-                let page =
-                    self.draft.hosts.first().map(|host| format!("https://{}", host.trim_start_matches('.')));
-                let page = page.ok_or("it has no `docs` with an https address")?;
-                self.remarks.changed(
-                    "docs",
-                    format!("had no https address: it is `{page}`, which you may know better"),
-                );
-                page
-            }
+        self.draft.documentation = if let Some(page) = docs.filter(|page| page.starts_with("https://")) {
+            page
+        } else {
+            let page =
+                self.draft.hosts.first().map(|host| format!("https://{}", host.trim_start_matches('.')));
+            let page = page.ok_or("it has no `docs` with an https address")?;
+            let why = format!("had no https address: it is `{page}`, which you may know better");
+            self.remarks.changed("docs", why);
+            page
         };
         Ok(())
     }

@@ -120,20 +120,20 @@ impl Kind {
 // === impl Remarks ===
 
 impl Remarks {
-    fn lost(&mut self, key: impl Into<String>, why: impl Into<String>) {
-        self.add(Kind::Lost, key.into(), why.into());
+    fn lost(&mut self, key: impl AsRef<str>, why: impl AsRef<str>) {
+        self.add(Kind::Lost, key.as_ref(), why.as_ref());
     }
 
-    fn changed(&mut self, key: impl Into<String>, why: impl Into<String>) {
-        self.add(Kind::Changed, key.into(), why.into());
+    fn changed(&mut self, key: impl AsRef<str>, why: impl AsRef<str>) {
+        self.add(Kind::Changed, key.as_ref(), why.as_ref());
     }
 
-    fn outside(&mut self, key: impl Into<String>, why: impl Into<String>) {
-        self.add(Kind::Outside, key.into(), why.into());
+    fn outside(&mut self, key: impl AsRef<str>, why: impl AsRef<str>) {
+        self.add(Kind::Outside, key.as_ref(), why.as_ref());
     }
 
-    fn add(&mut self, kind: Kind, key: String, why: String) {
-        let remark = Remark { kind, key: one_line(&key), why: one_line(&why) };
+    fn add(&mut self, kind: Kind, key: &str, why: &str) {
+        let remark = Remark { kind, key: one_line(key), why: one_line(why) };
         if !self.0.contains(&remark) {
             self.0.push(remark);
         }

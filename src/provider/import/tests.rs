@@ -12,10 +12,9 @@ fn import(yaml: &str) -> Vec<Imported> {
 /// The one entry with these keys on top of some that make it whole.
 #[track_caller]
 fn acme(keys: &str) -> Imported {
-    let yaml = format!(
-        "acme:\n  display_name: Acme\n  categories: [crm]\n  docs: https://docs.acme.com\n{}",
-        keys.lines().map(|line| format!("  {line}\n")).collect::<String>()
-    );
+    let own = "display_name: Acme\ncategories: [crm]\ndocs: https://docs.acme.com";
+    let lines = own.lines().chain(keys.lines()).collect::<Vec<_>>();
+    let yaml = format!("acme:\n  {}\n", lines.join("\n  "));
     import(&yaml).remove(0)
 }
 
@@ -208,8 +207,8 @@ acme: {<<: *base, display_name: Acme}",
     assert!(Source::read("f.yaml", "- a\n").unwrap_err().problem.contains("not a mapping"));
     let mut bomb = "a0: &a0 [lol]\n".to_owned();
     for level in 1..30 {
-        let before = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+        let (level, before) = (level.to_string(), vec![format!("*a{}", level - 1); 10].join(", "));
+        bomb.extend(["a", &level, ": &a", &level, " [", &before, "]\n"]);
     }
     assert!(Source::read("f.yaml", &bomb).is_err());
 }

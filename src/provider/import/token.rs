@@ -114,14 +114,14 @@ impl Entry<'_> {
             None | Some("form") => {}
             Some("json") => self.draft.token_request_format = Some("json"),
             Some(other) => {
-                self.remarks.lost("body_format", format!("`{other}` is no format of token requests"))
+                self.remarks.lost("body_format", format!("`{other}` is no format of token requests"));
             }
         }
         match self.text("token_request_method").as_deref() {
             None | Some("POST") => {}
             Some("GET") => self.draft.token_request_method = Some("GET"),
             Some(other) => {
-                self.remarks.lost("token_request_method", format!("`{other}` is no method for them"))
+                self.remarks.lost("token_request_method", format!("`{other}` is no method for them"));
             }
         }
         if let Some(unit) = self.text("expires_in_unit") {
