@@ -137,6 +137,7 @@ fn summary(imported: &[Imported]) {
         *outside.entry((&remark.key, &remark.why)).or_default() += 1;
     }
     for ((key, why), entries) in outside {
-        anstream::eprintln!("left out of {entries} entries: {key}: {why}");
+        let entries = if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+        anstream::eprintln!("left out of {entries}: {key}: {why}");
     }
 }

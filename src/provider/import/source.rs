@@ -26,7 +26,7 @@ impl Source {
         let fault = |line, problem| Fault { file: file.to_owned(), line, problem };
         let read = serde_saphyr::from_str_with_options::<Value>(text, options).map_err(|error| {
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
-            fault(line, error.without_snippet().to_string())
+            fault(line, error.render_with_formatter(&serde_saphyr::UserMessageFormatter))
         })?;
         match read {
             Value::Object(entries) => Ok(Self { entries }),
