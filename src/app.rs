@@ -153,7 +153,11 @@ impl App {
         let lease = http.timeout + LEASE_MARGIN;
         let flows = Flows::new(Parts {
             store,
-            oauth: OAuthClient::new(HttpClient::new(&http)?),
+            oauth: OAuthClient::new(
+                HttpClient::new(&http)?,
+                environment.clock.clone(),
+                environment.random.clone(),
+            ),
             catalog,
             clock: environment.clock,
             random: environment.random,
@@ -274,7 +278,11 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
     }
     Ok(Flows::new(Parts {
         store,
-        oauth: OAuthClient::new(HttpClient::new(&environment.http)?),
+        oauth: OAuthClient::new(
+            HttpClient::new(&environment.http)?,
+            environment.clock.clone(),
+            environment.random.clone(),
+        ),
         catalog: load_catalog(&ProviderArgs::default(), &[])?,
         clock: environment.clock,
         random: environment.random,
@@ -291,7 +299,7 @@ pub fn load_catalog(args: &ProviderArgs, further: &[(String, String)]) -> Result
         catalog.add_directory(directory, transport).map_err(AppError::Catalog)?;
     }
     for (file, text) in further {
-        catalog.add(file, text, Transport::LoopbackHttp).map_err(|fault| AppError::Catalog(vec![fault]))?;
+        catalog.add(file, text, Transport::LoopbackHttp).map_err(AppError::Catalog)?;
     }
     Ok(catalog)
 }

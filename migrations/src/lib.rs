@@ -4,6 +4,7 @@
 //! after the last one that reads them. One file per migration; the list below is their order.
 
 mod m20261123_000001_initial;
+mod m20261123_000002_grant_types;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -14,6 +15,6 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_initial::Migration)]
+        vec![Box::new(m20261123_000001_initial::Migration), Box::new(m20261123_000002_grant_types::Migration)]
     }
 }

@@ -3,17 +3,20 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    convert::{duration, json_object, metadata, page_token, pb_connection, pb_credentials, pb_struct},
+    convert::{
+        duration, imported, json_object, metadata, non_empty, page_token, pb_connection, pb_granted,
+        pb_struct, string_map,
+    },
     pb::connection::v1::{
         DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest,
-        GetMetadataResponse, GetRequest, GetResponse, ListRequest, ListResponse, SetMetadataRequest,
-        SetMetadataResponse, UpdateMetadataRequest, UpdateMetadataResponse, View,
-        connection_service_server::ConnectionService,
+        GetMetadataResponse, GetRequest, GetResponse, ImportRequest, ImportResponse, ListRequest,
+        ListResponse, SetMetadataRequest, SetMetadataResponse, UpdateConfigRequest, UpdateConfigResponse,
+        UpdateMetadataRequest, UpdateMetadataResponse, View, connection_service_server::ConnectionService,
     },
     respond,
 };
 use crate::{
-    flow::{Flows, GetInput},
+    flow::{Flows, GetInput, ImportInput},
     model::{
         Caller, Connection, ConnectionId, IntegrationId, Metadata, PageRequest, Permission, Result, etag,
     },
@@ -46,9 +49,7 @@ impl Service {
             force_refresh: request.force_refresh,
         };
         let granted = self.flows.get_token(caller.project_id(), &input).await?;
-        let mut connection = pb_connection(&granted.connection);
-        connection.credentials = Some(pb_credentials(&granted.tokens));
-        Ok(GetResponse { connection: Some(connection) })
+        Ok(GetResponse { connection: Some(pb_granted(&granted)) })
     }
 
     async fn do_list(&self, caller: Caller, request: ListRequest) -> Result<ListResponse> {
@@ -79,6 +80,32 @@ impl Service {
     async fn do_get_config(&self, caller: Caller, request: GetConfigRequest) -> Result<GetConfigResponse> {
         let connection = self.named(&caller, &request.integration_id, &request.connection_id).await?;
         Ok(GetConfigResponse { connection_config: connection.config.into_iter().collect() })
+    }
+
+    async fn do_update_config(
+        &self,
+        caller: Caller,
+        request: UpdateConfigRequest,
+    ) -> Result<UpdateConfigResponse> {
+        let name = names(&request.integration_id, &request.connection_id)?;
+        let given = string_map(request.connection_config);
+        let config = self.flows.update_config(caller.project_id(), (&name.0, &name.1), &given).await?;
+        Ok(UpdateConfigResponse { connection_config: config.into_iter().collect() })
+    }
+
+    async fn do_import(&self, caller: Caller, request: ImportRequest) -> Result<ImportResponse> {
+        let input = ImportInput {
+            integration_id: IntegrationId::parse(&request.integration_id)?,
+            connection_id: non_empty(request.connection_id).map(|id| ConnectionId::parse(&id)).transpose()?,
+            connection_config: string_map(request.connection_config),
+            metadata: request.metadata.map(|object| metadata(Some(object))).transpose()?,
+            credentials: imported(request.credentials)?,
+        };
+        let project = caller.project_id();
+        let integration = input.integration_id.clone();
+        let id = self.flows.import(project, input).await?;
+        let connection = self.flows.get_connection(project, &integration, &id).await?;
+        Ok(ImportResponse { connection: Some(pb_connection(&connection)) })
     }
 
     async fn do_get_metadata(
@@ -129,6 +156,17 @@ impl ConnectionService for Service {
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
         respond(request, |caller, request| self.do_get_config(caller, request)).await
+    }
+
+    async fn update_config(
+        &self,
+        request: Request<UpdateConfigRequest>,
+    ) -> Result<Response<UpdateConfigResponse>, Status> {
+        respond(request, |caller, request| self.do_update_config(caller, request)).await
+    }
+
+    async fn import(&self, request: Request<ImportRequest>) -> Result<Response<ImportResponse>, Status> {
+        respond(request, |caller, request| self.do_import(caller, request)).await
     }
 
     async fn get_metadata(

@@ -111,6 +111,9 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
         provider_id: ProviderId::parse(&given.provider_id)?,
         client_id: given.client_id,
         client_secret: non_empty(given.client_secret).map(Into::into),
+        private_key: non_empty(given.client_private_key).map(Into::into),
+        private_key_id: non_empty(given.client_private_key_id),
+        certificate: non_empty(given.client_certificate),
         scopes: given.scopes,
         user_scopes: given.user_scopes,
     })
@@ -118,12 +121,23 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
 
 /// The fields that the mask names, or without one those that are not empty.
 fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<IntegrationUpdate> {
-    const FIELDS: [&str; 4] = ["client_id", "client_secret", "scopes", "user_scopes"];
+    const FIELDS: [&str; 7] = [
+        "client_id",
+        "client_secret",
+        "scopes",
+        "user_scopes",
+        "client_private_key",
+        "client_private_key_id",
+        "client_certificate",
+    ];
     let empty = [
         given.client_id.is_empty(),
         given.client_secret.is_empty(),
         given.scopes.is_empty(),
         given.user_scopes.is_empty(),
+        given.client_private_key.is_empty(),
+        given.client_private_key_id.is_empty(),
+        given.client_certificate.is_empty(),
     ];
     let named = match paths {
         None => empty.map(|empty| !empty),
@@ -138,10 +152,13 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
             FIELDS.map(|field| paths.iter().any(|path| path == field || path == "*"))
         }
     };
-    let [client_id, client_secret, scopes, user_scopes] = named;
+    let [client_id, client_secret, scopes, user_scopes, private_key, private_key_id, certificate] = named;
     Ok(IntegrationUpdate {
         client_id: client_id.then_some(given.client_id),
         client_secret: client_secret.then(|| non_empty(given.client_secret).map(Into::into)),
+        private_key: private_key.then(|| non_empty(given.client_private_key).map(Into::into)),
+        private_key_id: private_key_id.then(|| non_empty(given.client_private_key_id)),
+        certificate: certificate.then(|| non_empty(given.client_certificate)),
         scopes: scopes.then_some(given.scopes),
         user_scopes: user_scopes.then_some(given.user_scopes),
     })
@@ -154,6 +171,10 @@ fn pb_integration(integration: Integration, callback_url: String) -> PbIntegrati
         client_id: integration.client_id,
         client_secret: String::new(),
         client_secret_set: integration.client_secret.is_some(),
+        client_private_key: String::new(),
+        client_private_key_set: integration.private_key.is_some(),
+        client_private_key_id: integration.private_key_id.unwrap_or_default(),
+        client_certificate: integration.certificate.unwrap_or_default(),
         scopes: integration.scopes,
         user_scopes: integration.user_scopes,
         callback_url,

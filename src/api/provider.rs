@@ -3,17 +3,17 @@
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    convert::page_token,
+    convert::{page_token, pb_grant_type},
     pb::provider::v1::{
-        ConfigChoice, ConfigField, GetRequest, GetResponse, ListRequest, ListResponse,
-        Provider as PbProvider, provider_service_server::ProviderService,
+        ConfigChoice, ConfigField, ConfigFormat, GetRequest, GetResponse, ListRequest, ListResponse,
+        Provider as PbProvider, TokenEndpointAuthMethod, provider_service_server::ProviderService,
     },
     respond,
 };
 use crate::{
     flow::Flows,
     model::{Caller, PageRequest, ProviderId, Result},
-    provider::{Field, Provider},
+    provider::{AuthMethod, Field, Format, Provider},
 };
 
 /// The service.
@@ -57,7 +57,8 @@ impl ProviderService for Service {
 }
 
 fn pb_provider(provider: &Provider) -> PbProvider {
-    let (authorization_endpoint, token_endpoint) = provider.endpoint_templates();
+    let [authorization_endpoint, token_endpoint, revocation_endpoint] = provider.endpoint_templates();
+    let params = provider.authorization_param_templates();
     PbProvider {
         provider_id: provider.id().to_string(),
         display_name: provider.display_name().to_owned(),
@@ -65,15 +66,21 @@ fn pb_provider(provider: &Provider) -> PbProvider {
         documentation_url: provider.documentation().to_owned(),
         authorization_endpoint: authorization_endpoint.to_owned(),
         token_endpoint: token_endpoint.to_owned(),
+        revocation_endpoint: revocation_endpoint.to_owned(),
         config_fields: provider.fields().iter().map(pb_field).collect(),
         default_scopes: provider.default_scopes().to_vec(),
-        authorization_params: provider.authorization_params().clone().into_iter().collect(),
+        authorization_params: params.map(|(name, value)| (name.to_owned(), value)).collect(),
         pkce: provider.pkce(),
+        grant_types: provider.grant_types().iter().map(|it| pb_grant_type(*it).into()).collect(),
+        token_endpoint_auth_method: pb_auth_method(provider.auth_method()).into(),
+        client_certificate_required: provider.presents_certificate(),
+        user_scopes: provider.user_scope_param().is_some(),
     }
 }
 
 fn pb_field(field: &Field) -> ConfigField {
     let choices = field.choices().iter();
+    let (prefix, suffix) = field.affixes();
     ConfigField {
         name: field.name().to_owned(),
         title: field.title().to_owned(),
@@ -87,5 +94,30 @@ fn pb_field(field: &Field) -> ConfigField {
         required: field.required(),
         captured: field.captured(),
         settable: field.settable(),
+        secret: field.secret(),
+        format: pb_format(field.format()).into(),
+        prefix: prefix.to_owned(),
+        suffix: suffix.to_owned(),
+    }
+}
+
+fn pb_auth_method(method: AuthMethod) -> TokenEndpointAuthMethod {
+    match method {
+        AuthMethod::ClientSecretPost => TokenEndpointAuthMethod::ClientSecretPost,
+        AuthMethod::ClientSecretBasic => TokenEndpointAuthMethod::ClientSecretBasic,
+        AuthMethod::None => TokenEndpointAuthMethod::None,
+        AuthMethod::PrivateKeyJwt => TokenEndpointAuthMethod::PrivateKeyJwt,
+        AuthMethod::TlsClientAuth => TokenEndpointAuthMethod::TlsClientAuth,
+    }
+}
+
+fn pb_format(format: Format) -> ConfigFormat {
+    match format {
+        Format::Text => ConfigFormat::Unspecified,
+        Format::Label => ConfigFormat::Label,
+        Format::Hostname => ConfigFormat::Hostname,
+        Format::Uuid => ConfigFormat::Uuid,
+        Format::Uri => ConfigFormat::Uri,
+        Format::Email => ConfigFormat::Email,
     }
 }

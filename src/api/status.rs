@@ -77,6 +77,23 @@ fn cause(error: &Error) -> Option<Cause> {
     Some(Cause(text))
 }
 
+fn plain(code: Code, reason: ErrorReason) -> Mapped {
+    Mapped { code, reason, metadata: HashMap::new(), fields: Vec::new(), retry: None }
+}
+
+fn with(code: Code, reason: ErrorReason, pairs: &[(&str, &str)]) -> Mapped {
+    let metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Mapped { metadata, ..plain(code, reason) }
+}
+
+fn fields(mapped: Mapped, fields: &[FieldViolation]) -> Mapped {
+    Mapped { fields: fields.to_vec(), ..mapped }
+}
+
+fn retry(mapped: Mapped, delay: Option<Duration>) -> Mapped {
+    Mapped { retry: delay.or(Some(RETRY_DELAY)), ..mapped }
+}
+
 fn map(error: &Error) -> Mapped {
     use Code::{
         Aborted, AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
@@ -84,15 +101,6 @@ fn map(error: &Error) -> Mapped {
     };
     use ErrorReason as R;
 
-    let plain =
-        |code, reason| Mapped { code, reason, metadata: HashMap::new(), fields: Vec::new(), retry: None };
-    let with = |code, reason, pairs: &[(&str, &str)]| {
-        let metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Mapped { metadata, ..plain(code, reason) }
-    };
-    let fields = |mapped: Mapped, fields: &[FieldViolation]| Mapped { fields: fields.to_vec(), ..mapped };
-    let retry =
-        |mapped: Mapped, delay: Option<Duration>| Mapped { retry: delay.or(Some(RETRY_DELAY)), ..mapped };
     match error {
         Error::FieldInvalid(bad) => fields(plain(InvalidArgument, R::FieldInvalid), bad),
         Error::ConnectionConfigInvalid { provider, fields: bad } => fields(
@@ -106,6 +114,11 @@ fn map(error: &Error) -> Mapped {
         Error::ReturnUrlNotAllowed => fields(
             plain(InvalidArgument, R::ReturnUrlNotAllowed),
             &[FieldViolation::new("return_url", "is not under one of the project's allowed_return_urls")],
+        ),
+        Error::GrantTypeUnsupported { provider, known, .. } => with(
+            FailedPrecondition,
+            R::GrantTypeUnsupported,
+            &[("provider_id", provider.as_str()), ("grant_types", known)],
         ),
         Error::PageTokenInvalid => fields(
             plain(InvalidArgument, R::PageTokenInvalid),
@@ -146,32 +159,41 @@ fn map(error: &Error) -> Mapped {
         Error::IntegrationInUse(id) => {
             with(FailedPrecondition, R::IntegrationInUse, &[("integration_id", id.as_str())])
         }
-        Error::ProviderUnavailable { provider, retry_after, .. } => retry(
-            with(Unavailable, R::ProviderUnavailable, &[("provider_id", provider.as_str())]),
-            *retry_after,
-        ),
-        Error::ProviderResponseInvalid { provider, .. } => {
-            with(FailedPrecondition, R::ProviderResponseInvalid, &[("provider_id", provider.as_str())])
-        }
-        Error::ProviderRejectedCode { provider, code, .. } => with(
-            FailedPrecondition,
-            R::ProviderRejectedCode,
-            &[("provider_id", provider.as_str()), ("oauth_error", code)],
-        ),
-        Error::ClientRejected { provider, code, .. } => with(
-            FailedPrecondition,
-            R::ClientRejected,
-            &[("provider_id", provider.as_str()), ("oauth_error", code)],
-        ),
+        Error::Internal(_) => plain(Internal, R::Internal),
+        Error::StoreUnavailable(_) => retry(plain(Unavailable, R::StoreUnavailable), None),
+        Error::DeadlineExceeded => plain(DeadlineExceeded, R::DeadlineExceeded),
+        Error::InFlow { source, .. } => map(source),
+        Error::ProviderUnavailable { provider, .. }
+        | Error::ProviderResponseInvalid { provider, .. }
+        | Error::ProviderRejectedCode { provider, .. }
+        | Error::ClientRejected { provider, .. }
+        | Error::CredentialsRejected { provider, .. } => of_provider(error, provider.as_str()),
         Error::NeedsReauthorization { integration, connection, .. } => with(
             FailedPrecondition,
             R::NeedsReauthorization,
             &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
         ),
-        Error::Internal(_) => plain(Internal, R::Internal),
-        Error::StoreUnavailable(_) => retry(plain(Unavailable, R::StoreUnavailable), None),
-        Error::DeadlineExceeded => plain(DeadlineExceeded, R::DeadlineExceeded),
-        Error::InFlow { source, .. } => map(source),
+    }
+}
+
+/// What a provider did not do.
+fn of_provider(error: &Error, provider: &str) -> Mapped {
+    use ErrorReason as R;
+
+    let refused = |reason, code: &str| {
+        with(Code::FailedPrecondition, reason, &[("provider_id", provider), ("oauth_error", code)])
+    };
+    let provider = [("provider_id", provider)];
+    match error {
+        Error::ProviderUnavailable { retry_after, .. } => {
+            retry(with(Code::Unavailable, R::ProviderUnavailable, &provider), *retry_after)
+        }
+        Error::ProviderRejectedCode { code, .. } => refused(R::ProviderRejectedCode, code),
+        Error::ClientRejected { code, .. } => refused(R::ClientRejected, code),
+        Error::CredentialsRejected { .. } => {
+            with(Code::FailedPrecondition, R::CredentialsRejected, &provider)
+        }
+        _ => with(Code::FailedPrecondition, R::ProviderResponseInvalid, &provider),
     }
 }
 

@@ -2,22 +2,26 @@
 
 use url::form_urlencoded;
 
-use super::Flows;
+use super::{
+    Flows,
+    failure::{client_failed, unsupported},
+};
 use crate::{
     model::{
         Caller, Completion, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow,
-        Integration, IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime, Result,
-        SecretString, Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token, uuid_v7,
+        GrantType, Integration, IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime,
+        Result, SecretString, Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token,
+        uuid_v7,
     },
-    oauth::{Authorization, OAuthClient, Registration},
+    oauth::{Authorization, OAuthClient, Registration, RequestToken},
     provider::Provider,
     store::NewFlow,
 };
 
 const MAX_PARAM_BYTES: usize = 2048;
 
-/// Which account to connect, and how.
-#[derive(Debug, Clone)]
+/// Which account to connect, and how. Its config may hold secrets, so it has no `Debug`.
+#[derive(Clone)]
 pub struct BeginInput {
     /// The integration.
     pub integration_id: IntegrationId,
@@ -56,6 +60,13 @@ pub struct Begun {
 #[derive(Debug, Clone)]
 pub struct BrowserToken(SecretString);
 
+/// The provider's page for a flow, and how its callback is known.
+struct ProviderPage {
+    url: SecretString,
+    state: SecretString,
+    request_token_secret: Option<SecretString>,
+}
+
 // === impl BrowserToken ===
 
 impl BrowserToken {
@@ -89,13 +100,15 @@ impl Flows {
         let settings = self.settings_of(project).await?;
         check(caller, &input, &provider, &settings)?;
 
+        let grant_type = provider.flow_grant_type().ok_or_else(|| unsupported(&provider, "a flow"))?;
         let config = provider.read_config(&input.connection_config)?;
         let now = self.now();
         let connection_id = match input.connection_id.clone() {
             Some(id) => id,
             None => ConnectionId::parse(&uuid_v7(self.random(), now)?.to_string())?,
         };
-        let state = token(self.random())?;
+        let with_nonce = grant_type == GrantType::AuthorizationCode && provider.nonce();
+        let with_pkce = grant_type == GrantType::AuthorizationCode && provider.pkce();
         let connect_token = token(self.random())?;
         let mut flow = Flow {
             id: uuid_v7(self.random(), now)?,
@@ -105,7 +118,10 @@ impl Flows {
             connection_id,
             provider_id: integration.provider_id.clone(),
             redirect_uri: self.callback_url(&settings, project, &integration.id),
-            code_verifier: provider.pkce().then(|| token(self.random())).transpose()?,
+            code_verifier: with_pkce.then(|| token(self.random())).transpose()?,
+            grant_type,
+            request_token_secret: None,
+            nonce: with_nonce.then(|| token(self.random())).transpose()?,
             config,
             scopes: scopes(&input, &integration, &provider),
             metadata: input.metadata.clone(),
@@ -117,11 +133,18 @@ impl Flows {
             create_time: now,
             expire_time: now + FLOW_TTL,
         };
-        flow.authorization_url = self.authorization_url(&flow, &input, &integration, &provider, &state)?;
+        let registration =
+            Registration { provider: &provider, integration: &integration, config: &flow.config };
+        let page = match grant_type {
+            GrantType::OAuth1 => self.oauth1_page(registration, &flow, &input).await?,
+            _ => self.oauth2_page(registration, &flow, &input).await?,
+        };
+        flow.authorization_url = page.url;
+        flow.request_token_secret = page.request_token_secret;
         self.store()
             .insert_flow(&NewFlow {
                 flow: &flow,
-                state: &state,
+                state: &page.state,
                 connect_token: &connect_token,
                 browser_binding: settings.browser_binding,
             })
@@ -155,29 +178,43 @@ impl Flows {
         token(self.random()).map(BrowserToken)
     }
 
-    fn authorization_url(
+    async fn oauth2_page(
         &self,
+        registration: Registration<'_>,
         flow: &Flow,
         input: &BeginInput,
-        integration: &Integration,
-        provider: &Provider,
-        state: &SecretString,
-    ) -> Result<SecretString> {
-        let nonce = provider.nonce().then(|| token(self.random())).transpose()?;
+    ) -> Result<ProviderPage> {
+        let state = token(self.random())?;
+        let failed = |failure| client_failed(failure, registration.provider);
+        let endpoints = self.oauth().endpoints(registration).await.map_err(failed)?;
+        let integration = registration.integration;
         let user_scopes =
             if input.user_scopes.is_empty() { &integration.user_scopes } else { &input.user_scopes };
-        OAuthClient::authorization_url(
-            Registration { provider, integration, config: &flow.config },
-            &Authorization {
-                redirect_uri: &flow.redirect_uri,
-                state,
-                code_verifier: flow.code_verifier.as_ref(),
-                nonce: nonce.as_ref(),
-                scopes: &flow.scopes,
-                user_scopes,
-                params: &input.authorization_params,
-            },
-        )
+        let authorization = Authorization {
+            redirect_uri: &flow.redirect_uri,
+            state: &state,
+            code_verifier: flow.code_verifier.as_ref(),
+            nonce: flow.nonce.as_ref(),
+            scopes: &flow.scopes,
+            user_scopes,
+            params: &input.authorization_params,
+        };
+        let url = OAuthClient::authorization_url(registration, &endpoints, &authorization);
+        Ok(ProviderPage { url: url.map_err(failed)?, state, request_token_secret: None })
+    }
+
+    async fn oauth1_page(
+        &self,
+        registration: Registration<'_>,
+        flow: &Flow,
+        input: &BeginInput,
+    ) -> Result<ProviderPage> {
+        let request_token = self.oauth().request_token(registration, &flow.redirect_uri).await;
+        let request_token = request_token.map_err(|failure| client_failed(failure, registration.provider))?;
+        let params = &input.authorization_params;
+        let url = OAuthClient::oauth1_authorization_url(registration, &request_token, &flow.scopes, params)?;
+        let RequestToken { token, secret } = request_token;
+        Ok(ProviderPage { url, state: token, request_token_secret: Some(secret) })
     }
 }
 
@@ -214,6 +251,15 @@ fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Se
             "metadata",
             "cannot be set with a publishable key: set it from a backend",
         ));
+    }
+    if caller.kind() == KeyKind::Publishable {
+        bad.extend(provider.secret_fields(&input.connection_config).map(|name| {
+            let field = format!("connection_config.{name}");
+            FieldViolation::new(
+                field,
+                "is secret and cannot be set with a publishable key: set it from a backend",
+            )
+        }));
     }
     if !bad.is_empty() {
         return Err(Error::FieldInvalid(bad));

@@ -2,16 +2,20 @@
 
 use subtle::ConstantTimeEq as _;
 
-use super::{BrowserToken, Flows};
+use super::{BrowserToken, Flows, failure::client_failed};
 use crate::{
     model::{
-        Completion, ConnectionId, Error, ExposeSecret as _, Flow, Integration, IntegrationId, OffsetDateTime,
-        PARKED_TTL, ProjectId, Result, SecretString, StringMap, Uuid, token,
+        Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, GrantType, Integration,
+        IntegrationId, PARKED_TTL, ProjectId, Result, SecretString, Uuid, token,
     },
-    oauth::{Failure, Grant, Registration},
-    provider::{CallbackQuery, Provider, SharedProvider, words},
-    store::NewGrant,
+    oauth::Registration,
+    provider::{CallbackQuery, Provider, SharedProvider, Source, words},
 };
+
+/// Where some providers of OAuth 1.0a put the request token of a flow that the user has refused.
+const OAUTH1_DENIED: &str = "denied";
+/// What others add beside the token then.
+const OAUTH1_PROBLEM: &str = "oauth_problem";
 
 /// Who ends a flow.
 #[derive(Debug, Clone)]
@@ -75,11 +79,14 @@ pub enum Outcome {
 }
 
 /// A callback that was examined: all that redeeming its code takes.
-struct Redeemable {
-    integration: Integration,
-    provider: SharedProvider,
-    config: StringMap,
-    code: SecretString,
+pub(super) struct Redeemable {
+    pub(super) integration: Integration,
+    pub(super) provider: SharedProvider,
+    pub(super) config: Config,
+    /// The code, or the verifier of OAuth 1.0a.
+    pub(super) code: SecretString,
+    /// OAuth 1.0a: the token that was verified.
+    pub(super) request_token: Option<SecretString>,
 }
 
 impl Flows {
@@ -108,10 +115,10 @@ impl Flows {
     }
 
     async fn callback(&self, completer: &Completer, query: &CallbackQuery) -> Result<Completed> {
-        let state = query.get("state").filter(|state| !state.is_empty());
-        let state = state.ok_or_else(|| Error::CallbackInvalid("it has no `state`".to_owned()))?;
+        let (state, oauth1) = state_of(query)?;
         let flow = self.store().get_flow_by_state(state).await?;
-        let flow = flow.filter(|flow| belongs(flow, completer)).ok_or(Error::FlowNotFound)?;
+        let fits = |flow: &Flow| belongs(flow, completer) && oauth1 == (flow.grant_type == GrantType::OAuth1);
+        let flow = flow.filter(fits).ok_or(Error::FlowNotFound)?;
         let ended = self.end(&flow, completer, query).await;
         ended.map_err(|error| error.in_flow(flow.reference()))
     }
@@ -135,7 +142,8 @@ impl Flows {
         // From the taking on, a browser that goes away must not cost the code that it brought.
         self.owned(async move {
             flows.take(&flow).await?;
-            flows.redeem(&flow, redeemable).await
+            flows.redeem(&flow, redeemable).await?;
+            Ok(completed(&flow, Outcome::Connected))
         })
         .await
     }
@@ -170,7 +178,8 @@ impl Flows {
                 if !flows.store().take_parked_flow(&flow, code.expose_secret()).await? {
                     return Err(Error::FlowNotFound);
                 }
-                flows.redeem(&flow, redeemable).await
+                flows.redeem(&flow, redeemable).await?;
+                Ok(completed(&flow, Outcome::Connected))
             })
             .await
         };
@@ -183,40 +192,30 @@ impl Flows {
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(flow.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
-        provider.check_issuer(query)?;
-        let code = read_code(query, &provider)?;
         let mut config = flow.config.clone();
+        let (code, request_token) = if flow.grant_type == GrantType::OAuth1 {
+            (read_verifier(query)?, query.get("oauth_token").map(Into::into))
+        } else {
+            self.check_issuer(flow, query, &provider, &integration).await?;
+            (read_code(query, &provider)?, None)
+        };
         provider.check_callback(query, &config, integration.client_secret.as_ref())?;
-        provider.capture_from_callback(query, &mut config)?;
-        Ok(Redeemable { integration, provider, config, code })
+        let captured = provider.capture(Source::Callback(query), &mut config);
+        captured.map_err(|unfit| unfit.in_callback(&provider))?;
+        Ok(Redeemable { integration, provider, config, code, request_token })
     }
 
-    /// Turns a code into a connection. From here on the flow is spent, whatever happens.
-    async fn redeem(&self, flow: &Flow, redeemable: Redeemable) -> Result<Completed> {
-        let Redeemable { integration, provider, config, code } = redeemable;
-        let registration = Registration { provider: &provider, integration: &integration, config: &config };
-        let (code, verifier) = (code.expose_secret(), flow.code_verifier.as_ref());
-        let asked = self.now();
-        let grant = self.oauth().exchange(registration, code, &flow.redirect_uri, verifier).await;
-        let grant = grant.map_err(|failure| exchange_failed(failure, &provider))?;
-        self.store_grant(flow, &provider, config, &grant, asked).await?;
-        Ok(completed(flow, Outcome::Connected))
-    }
-
-    async fn store_grant(
+    async fn check_issuer(
         &self,
         flow: &Flow,
+        query: &CallbackQuery,
         provider: &Provider,
-        mut config: StringMap,
-        grant: &Grant,
-        asked: OffsetDateTime,
+        integration: &Integration,
     ) -> Result<()> {
-        provider.capture_from_response(grant.members(), &mut config)?;
-        let tokens = super::token::token_set(provider, grant, None, asked);
-        let granted_scopes = grant.scopes.as_ref().unwrap_or(&flow.scopes);
-        let new = NewGrant { flow, config: &config, granted_scopes, tokens: &tokens };
-        // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
-        super::refresh::persistently(|| self.store().put_grant(&new, self.now())).await
+        let registration = Registration { provider, integration, config: &flow.config };
+        let endpoints = self.oauth().endpoints(registration).await;
+        let endpoints = endpoints.map_err(|failure| client_failed(failure, provider))?;
+        provider.check_issuer(query, endpoints.issuer(), endpoints.requires_issuer())
     }
 }
 
@@ -251,22 +250,26 @@ fn read_code(query: &CallbackQuery, provider: &Provider) -> Result<SecretString>
             description: query.get("error_description").map(words::description),
         });
     }
-    let code = query.get("code").filter(|code| !code.is_empty());
+    let code = provider.code(query);
     code.map(Into::into).ok_or_else(|| Error::CallbackInvalid("it has neither `code` nor `error`".to_owned()))
 }
 
-fn exchange_failed(failure: Failure, provider: &Provider) -> Error {
-    let provider = provider.id().clone();
-    match failure {
-        Failure::Unavailable { problem, retry_after } => {
-            Error::ProviderUnavailable { provider, problem, retry_after }
-        }
-        Failure::Invalid { problem } => Error::ProviderResponseInvalid { provider, problem },
-        Failure::Refused { code, description } => match code.as_str() {
-            "invalid_client" | "unauthorized_client" => Error::ClientRejected { provider, code, description },
-            _ => Error::ProviderRejectedCode { provider, code, description },
-        },
+/// OAuth 1.0a (RFC 5849, section 2.2).
+fn read_verifier(query: &CallbackQuery) -> Result<SecretString> {
+    if query.get(OAUTH1_DENIED).is_some() || query.get(OAUTH1_PROBLEM).is_some() {
+        return Err(Error::AuthorizationDenied { code: "access_denied".to_owned(), description: None });
     }
+    let verifier = query.get("oauth_verifier").filter(|verifier| !verifier.is_empty());
+    verifier.map(Into::into).ok_or_else(|| Error::CallbackInvalid("it has no `oauth_verifier`".to_owned()))
+}
+
+/// What finds the flow of a callback: its `state`, or with OAuth 1.0a its request token, which some providers call `denied`
+/// when the user has said no.
+fn state_of(query: &CallbackQuery) -> Result<(&str, bool)> {
+    let find = |name: &str| query.get(name).filter(|value| !value.is_empty());
+    let oauth1 = || find("oauth_token").or_else(|| find(OAUTH1_DENIED)).map(|token| (token, true));
+    let state = find("state").map(|state| (state, false)).or_else(oauth1);
+    state.ok_or_else(|| Error::CallbackInvalid("it has neither `state` nor `oauth_token`".to_owned()))
 }
 
 fn completed(flow: &Flow, outcome: Outcome) -> Completed {

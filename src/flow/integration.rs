@@ -17,6 +17,12 @@ pub struct NewIntegration {
     pub client_id: String,
     /// Its `client_secret`.
     pub client_secret: Option<SecretString>,
+    /// Its private key.
+    pub private_key: Option<SecretString>,
+    /// The id of the key.
+    pub private_key_id: Option<String>,
+    /// Its certificate.
+    pub certificate: Option<String>,
     /// Its default scopes.
     pub scopes: Vec<String>,
     /// Its default user scopes.
@@ -35,6 +41,9 @@ impl Flows {
             provider_id: new.provider_id,
             client_id: new.client_id,
             client_secret: new.client_secret,
+            private_key: new.private_key,
+            private_key_id: new.private_key_id,
+            certificate: new.certificate,
             scopes: new.scopes,
             user_scopes: new.user_scopes,
             create_time: now,

@@ -5,9 +5,13 @@
 
 mod begin;
 mod complete;
+mod config;
 mod connection;
+mod failure;
+mod import;
 mod integration;
 mod project;
+mod redeem;
 mod refresh;
 mod token;
 
@@ -15,6 +19,7 @@ use std::sync::Arc;
 
 pub use begin::{BeginInput, Begun, BrowserToken};
 pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Outcome};
+pub use import::{ImportInput, ImportedCredentials};
 pub use integration::NewIntegration;
 pub use project::{FirstKey, NewApiKey};
 use refresh::Coalescer;

@@ -16,12 +16,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Flows,
+    failure::{client_failed, is_of_client},
     token::{reauthorize, token_set},
 };
 use crate::{
     model::{
-        Connection, ConnectionState, Credentials, Error, Integration, OffsetDateTime, Result, StringMap,
-        TokenSet, Uuid,
+        Config, Connection, ConnectionState, Credentials, Error, GrantType, OffsetDateTime, Result, TokenSet,
+        Uuid,
     },
     oauth::{Failure, Grant, Registration},
     provider::Provider,
@@ -155,35 +156,53 @@ impl Flows {
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
-        let Some(refresh_token) = &credentials.tokens.refresh_token else {
-            return Err(reauthorize(connection, "there is no refresh token"));
+        let config =
+            Config { values: connection.config.clone(), secrets: credentials.secrets.config.clone() };
+        let integration = match &credentials.secrets.client {
+            Some(client) => integration.with_client(client),
+            None => integration,
         };
-        let registration =
-            Registration { provider: &provider, integration: &integration, config: &connection.config };
+        let registration = Registration { provider: &provider, integration: &integration, config: &config };
         let asked = self.now();
-        match self.oauth().refresh(registration, refresh_token).await {
-            Ok(grant) => self.commit(connection, credentials, epoch, &provider, &grant, asked).await,
-            Err(failure) => self.refresh_failed(connection, epoch, &integration, failure).await,
+        match self.renewed(registration, connection, credentials).await? {
+            Ok(grant) => self.commit(registration, connection, credentials, epoch, &grant, asked).await,
+            Err(failure) => self.refresh_failed(connection, credentials, epoch, &provider, failure).await,
+        }
+    }
+
+    /// Asks the provider for new tokens, in the way of the connection's grant.
+    async fn renewed(
+        &self,
+        registration: Registration<'_>,
+        connection: &Connection,
+        credentials: &Credentials,
+    ) -> Result<std::result::Result<Grant, Failure>> {
+        if connection.grant_type == GrantType::ClientCredentials {
+            return Ok(self.oauth().client_credentials(registration, &connection.granted_scopes).await);
+        }
+        match &credentials.tokens.refresh_token {
+            Some(refresh_token) => Ok(self.oauth().refresh(registration, refresh_token).await),
+            None => Err(reauthorize(connection, "there is no refresh token")),
         }
     }
 
     async fn commit(
         &self,
+        registration: Registration<'_>,
         connection: &Connection,
         credentials: &Credentials,
         epoch: i64,
-        provider: &Provider,
         grant: &Grant,
         asked: OffsetDateTime,
     ) -> Result<()> {
-        let tokens = token_set(provider, grant, Some(&credentials.tokens), asked);
-        let mut config = connection.config.clone();
-        // A value that does not fit is left out: the tokens are good, and losing them would be worse.
-        if let Err(error) = provider.capture_from_response(grant.members(), &mut config) {
-            tracing::warn!(provider = %provider.id(), %error, "a refreshed token came with config that is not kept");
+        let old = Some(&credentials.tokens);
+        let tokens = token_set(registration.provider, connection.grant_type, grant, old, asked);
+        self.write(connection, epoch, &tokens, grant.scopes.as_deref()).await?;
+        // Only now that the tokens are safe: what they were captured with may be told anew, and must not cost them.
+        if let Err(error) = self.recapture(registration, connection, grant, &tokens).await {
+            tracing::warn!(provider = %registration.provider.id(), %error, "config could not be captured anew");
         }
-        let config = (config != connection.config).then_some(&config);
-        self.write(connection, epoch, &tokens, config, grant.scopes.as_deref()).await
+        Ok(())
     }
 
     /// Writes the answer, trying again while it is in memory: a rotated refresh token exists nowhere else.
@@ -192,10 +211,9 @@ impl Flows {
         connection: &Connection,
         epoch: i64,
         tokens: &TokenSet,
-        config: Option<&StringMap>,
         granted_scopes: Option<&[String]>,
     ) -> Result<()> {
-        let refreshed = RefreshedTokens { tokens, config, granted_scopes };
+        let refreshed = RefreshedTokens { tokens, granted_scopes };
         let write = || self.store().put_refreshed(connection, epoch, &refreshed, self.now());
         match persistently(write).await {
             Ok(true) => Ok(()),
@@ -214,27 +232,25 @@ impl Flows {
     async fn refresh_failed(
         &self,
         connection: &Connection,
+        credentials: &Credentials,
         epoch: i64,
-        integration: &Integration,
+        provider: &Provider,
         failure: Failure,
     ) -> Result<()> {
-        let provider = integration.provider_id.clone();
+        // A client of the connection's own is the connection's fault.
+        let own_client = credentials.secrets.client.is_some();
         match failure {
-            Failure::Unavailable { problem, retry_after } => {
-                Err(Error::ProviderUnavailable { provider, problem, retry_after })
-            }
-            Failure::Invalid { problem } => Err(Error::ProviderResponseInvalid { provider, problem }),
-            Failure::Refused { code, description } if code != "invalid_grant" => {
-                Err(Error::ClientRejected { provider, code, description })
-            }
             // Final only for the token that was tried: under the lease nobody else can have changed it, and a new grant
             // has another epoch, so that this statement then finds nothing.
-            Failure::Refused { .. } => {
+            Failure::Refused { code, .. }
+                if code == "invalid_grant" || (own_client && is_of_client(&code)) =>
+            {
                 if self.store().put_needs_reauthorization(connection, epoch, self.now()).await? {
                     return Err(reauthorize(connection, "the provider refused to renew it"));
                 }
                 Ok(())
             }
+            failure => Err(client_failed(failure, provider)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Flows;
 use crate::{
     model::{
-        Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error,
+        Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, GrantType,
         IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, Result, TokenSet,
     },
     oauth::Grant,
@@ -31,8 +31,10 @@ pub struct GetInput {
 pub struct Granted {
     /// The connection.
     pub connection: Connection,
-    /// Its tokens.
-    pub tokens: TokenSet,
+    /// Its credentials.
+    pub credentials: Credentials,
+    /// With OAuth 1.0a: the `client_id` of the integration, which signatures name. Else empty.
+    pub client_id: String,
 }
 
 impl Flows {
@@ -42,17 +44,18 @@ impl Flows {
         if min_ttl.is_negative() || min_ttl > MAX_MIN_TTL {
             return Err(Error::field("min_ttl", "is out of range: expected 0 seconds to 1 hour"));
         }
-        let (connection, credentials) = self.credentials_of(project, input).await?;
+        let name = (&input.integration_id, &input.connection_id);
+        let (connection, credentials) = self.credentials_of(project, name).await?;
         if connection.state == ConnectionState::NeedsReauthorization {
             return Err(reauthorize(&connection, "the provider refused to renew it"));
         }
         let tokens = &credentials.tokens;
         let enough = tokens.valid_for(min_ttl, connection.refresh_time, self.now());
         if enough && !input.force_refresh {
-            return Ok(Granted { connection, tokens: credentials.tokens });
+            return self.granted(connection, credentials).await;
         }
-        if tokens.refresh_token.is_none() {
-            return self.without_refresh(connection, credentials, input.force_refresh);
+        if !credentials.renewable(connection.grant_type) {
+            return self.without_refresh(connection, credentials, input.force_refresh).await;
         }
         match self.refreshed(&connection).await {
             Ok(()) => {}
@@ -61,23 +64,22 @@ impl Flows {
             Err(Error::ProviderUnavailable { .. } | Error::ProviderResponseInvalid { .. })
                 if tokens.valid(self.now()) && !input.force_refresh =>
             {
-                return Ok(Granted { connection, tokens: credentials.tokens });
+                return self.granted(connection, credentials).await;
             }
             Err(error) => return Err(error),
         }
-        let (connection, credentials) = self.credentials_of(project, input).await?;
+        let (connection, credentials) = self.credentials_of(project, name).await?;
         if connection.state == ConnectionState::NeedsReauthorization {
             return Err(reauthorize(&connection, "the provider refused to renew it"));
         }
-        Ok(Granted { connection, tokens: credentials.tokens })
+        self.granted(connection, credentials).await
     }
 
-    async fn credentials_of(
+    pub(super) async fn credentials_of(
         &self,
         project: &ProjectId,
-        input: &GetInput,
+        (integration, id): (&IntegrationId, &ConnectionId),
     ) -> Result<(Connection, Credentials)> {
-        let (integration, id) = (&input.integration_id, &input.connection_id);
         let found = self.store().get_credentials(project, integration, id).await?;
         found.ok_or_else(|| Error::ConnectionNotFound {
             integration: integration.clone(),
@@ -85,7 +87,16 @@ impl Flows {
         })
     }
 
-    fn without_refresh(
+    async fn granted(&self, connection: Connection, credentials: Credentials) -> Result<Granted> {
+        let mut client_id = String::new();
+        if connection.grant_type == GrantType::OAuth1 {
+            client_id =
+                self.integration_of(&connection.project_id, &connection.integration_id).await?.client_id;
+        }
+        Ok(Granted { connection, credentials, client_id })
+    }
+
+    async fn without_refresh(
         &self,
         connection: Connection,
         credentials: Credentials,
@@ -94,10 +105,10 @@ impl Flows {
         if forced || !credentials.tokens.valid(self.now()) {
             return Err(reauthorize(
                 &connection,
-                "its token has expired or was refused, and there is no refresh token",
+                "its credentials have expired or were refused, and nothing can renew them",
             ));
         }
-        Ok(Granted { connection, tokens: credentials.tokens })
+        self.granted(connection, credentials).await
     }
 }
 
@@ -117,6 +128,7 @@ pub(super) fn reauthorize(connection: &Connection, reason: &str) -> Error {
 /// is a way to renew.
 pub(super) fn token_set(
     provider: &Provider,
+    grant_type: GrantType,
     grant: &Grant,
     old: Option<&TokenSet>,
     asked: OffsetDateTime,
@@ -128,8 +140,8 @@ pub(super) fn token_set(
         None => old.map(kept).unwrap_or_default(),
     };
     let default = provider.default_expires_in().map(|seconds| Duration::seconds(seconds.into()));
-    let fallback = refresh_token.as_ref().map(|_| UNKNOWN_LIFETIME);
-    let lifetime = grant.expires_in.or(default.filter(|_| refresh_token.is_some())).or(fallback);
+    let renewable = refresh_token.is_some() || grant_type == GrantType::ClientCredentials;
+    let lifetime = grant.expires_in.or_else(|| default.or(Some(UNKNOWN_LIFETIME)).filter(|_| renewable));
     TokenSet {
         access_token: grant.access_token.clone(),
         token_type: grant.token_type.clone(),

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{ConnectionId, IntegrationId, Metadata, ProjectId, ProviderId, StringMap};
+use super::{ConnectionId, GrantType, IntegrationId, Metadata, ProjectId, ProviderId, SecretMap, StringMap};
 
 /// How long an access token must still be valid if the caller does not say.
 pub const DEFAULT_MIN_TTL: Duration = Duration::seconds(60);
@@ -35,10 +35,14 @@ pub struct Connection {
     pub id: ConnectionId,
     /// The provider.
     pub provider_id: ProviderId,
+    /// How it was made, and so what its credentials are.
+    pub grant_type: GrantType,
     /// Whether its credentials are usable.
     pub state: ConnectionState,
-    /// Config, given and captured.
+    /// Config, given and captured, but for its secrets.
     pub config: StringMap,
+    /// The version of the config.
+    pub config_version: i64,
     /// The caller's own object.
     pub metadata: Metadata,
     /// The version of the metadata.
@@ -58,6 +62,8 @@ pub struct Connection {
 pub struct Credentials {
     /// The tokens.
     pub tokens: TokenSet,
+    /// What else is secret.
+    pub secrets: Secrets,
     /// Counts grants, leases and refreshes. Whoever writes tokens names the epoch that they belong to.
     pub epoch: i64,
     /// Until when somebody has the right to refresh.
@@ -77,6 +83,36 @@ pub struct TokenSet {
     pub refresh_token: Option<SecretString>,
     /// When the refresh token expires, if the provider said so.
     pub refresh_token_expire_time: Option<OffsetDateTime>,
+}
+
+/// What a connection holds beside its tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// Config that the provider's entry calls secret.
+    pub config: SecretMap,
+    /// The client of a client credentials grant, if it is not the integration's.
+    pub client: Option<OwnClient>,
+    /// OAuth 1.0a: the shared secret of the token.
+    pub token_secret: Option<SecretString>,
+    /// HTTP Basic: the user name. The password is the access token.
+    pub username: Option<SecretString>,
+}
+
+/// An OAuth client of the end user's own.
+#[derive(Debug, Clone)]
+pub struct OwnClient {
+    /// The `client_id`.
+    pub client_id: String,
+    /// The `client_secret`.
+    pub client_secret: SecretString,
+}
+
+impl Credentials {
+    /// Whether a new token can be had without the end user.
+    #[must_use]
+    pub fn renewable(&self, grant_type: GrantType) -> bool {
+        grant_type == GrantType::ClientCredentials || self.tokens.refresh_token.is_some()
+    }
 }
 
 impl Connection {

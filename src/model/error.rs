@@ -28,6 +28,16 @@ pub enum Error {
     /// The return URL is not allowed.
     #[error("the return URL is not under one of the project's allowed_return_urls; add it to the settings")]
     ReturnUrlNotAllowed,
+    /// The provider's connections are made in another way.
+    #[error("connections of `{provider}` are not made by `{asked}`; its ways are {known}")]
+    GrantTypeUnsupported {
+        /// Whose connections.
+        provider: ProviderId,
+        /// What was asked for.
+        asked: &'static str,
+        /// The entry's grant types, joined.
+        known: String,
+    },
     /// A page token of something else.
     #[error("the page token is not one of this method with these filters; begin with an empty one")]
     PageTokenInvalid,
@@ -140,6 +150,14 @@ pub enum Error {
         /// The provider's words, cleaned and capped.
         description: Option<String>,
     },
+    /// The provider does not take the credentials.
+    #[error("`{provider}` does not take these credentials{}", said(description.as_deref()))]
+    CredentialsRejected {
+        /// Which provider.
+        provider: ProviderId,
+        /// What is known of why.
+        description: Option<String>,
+    },
     /// The grant is gone.
     #[error("the grant is gone ({reason}); let the end user connect `{connection}` again")]
     NeedsReauthorization {
@@ -233,6 +251,10 @@ impl fmt::Display for FieldViolation {
 
 fn violations(violations: &[FieldViolation]) -> String {
     violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn said(description: Option<&str>) -> String {
+    description.map(|description| format!(": {description}")).unwrap_or_default()
 }
 
 fn described(code: &str, description: Option<&str>) -> String {

@@ -6,7 +6,9 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Completion, ConnectionId, FlowRef, IntegrationId, Metadata, ProjectId, ProviderId};
+use super::{
+    Completion, Config, ConnectionId, FlowRef, GrantType, IntegrationId, Metadata, ProjectId, ProviderId,
+};
 
 /// How long a flow waits for its callback.
 pub const FLOW_TTL: Duration = Duration::minutes(10);
@@ -38,8 +40,14 @@ pub struct Flow {
     pub redirect_uri: String,
     /// The PKCE verifier (RFC 7636), if the provider's entry has PKCE.
     pub code_verifier: Option<SecretString>,
+    /// How the connection is made.
+    pub grant_type: GrantType,
+    /// OAuth 1.0a: the shared secret of the request token, whose identifier is the flow's state.
+    pub request_token_secret: Option<SecretString>,
+    /// The nonce that an `id_token` must have, if one was sent.
+    pub nonce: Option<SecretString>,
     /// Config given at Begin, completed by defaults.
-    pub config: StringMap,
+    pub config: Config,
     /// The scopes asked for.
     pub scopes: Vec<String>,
     /// Metadata to store, if Begin gave some.

@@ -4,7 +4,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, FieldViolation, IntegrationId, ProjectId, ProviderId, Result};
+use super::{Error, FieldViolation, IntegrationId, OwnClient, ProjectId, ProviderId, Result};
+
+const MAX_PEM_BYTES: usize = 32 * 1024;
+const NO_KEY: &str = "is no private key: expected PEM of an RSA or P-256 key (PKCS #8), at most 32 KiB";
+const NO_CERTIFICATE: &str = "is no certificate: expected PEM, the client's first, at most 32 KiB";
 
 /// One OAuth app registered at a provider.
 #[derive(Debug, Clone)]
@@ -21,6 +25,12 @@ pub struct Integration {
     pub client_id: String,
     /// The `client_secret` (RFC 6749, section 2.3.1). None for a public client.
     pub client_secret: Option<SecretString>,
+    /// The private key, PEM: for signed assertions (RFC 7523) and client certificates (RFC 8705).
+    pub private_key: Option<SecretString>,
+    /// The key's id (RFC 7515, section 4.1.4), as the provider knows it.
+    pub private_key_id: Option<String>,
+    /// The certificate of the key, and those between it and its root, PEM.
+    pub certificate: Option<String>,
     /// The scopes asked for by default.
     pub scopes: Vec<String>,
     /// The user scopes asked for by default.
@@ -38,6 +48,12 @@ pub struct IntegrationUpdate {
     pub client_id: Option<String>,
     /// A new client secret, or none.
     pub client_secret: Option<Option<SecretString>>,
+    /// A new private key, or none.
+    pub private_key: Option<Option<SecretString>>,
+    /// A new id of the key, or none.
+    pub private_key_id: Option<Option<String>>,
+    /// A new certificate, or none.
+    pub certificate: Option<Option<String>>,
     /// New default scopes.
     pub scopes: Option<Vec<String>>,
     /// New default user scopes.
@@ -58,6 +74,18 @@ impl Integration {
         if self.client_secret.as_ref().is_some_and(|secret| secret.expose_secret().len() > 8192) {
             bad.push(FieldViolation::new("client_secret", "is too long: expected at most 8,192 bytes"));
         }
+        if self.private_key.as_ref().is_some_and(|key| !is_pem(key.expose_secret(), "PRIVATE KEY")) {
+            bad.push(FieldViolation::new("client_private_key", NO_KEY));
+        }
+        if self.private_key_id.as_ref().is_some_and(|id| id.len() > 256 || !printable(id)) {
+            bad.push(FieldViolation::new(
+                "client_private_key_id",
+                "is malformed: expected at most 256 printable ASCII characters",
+            ));
+        }
+        if self.certificate.as_ref().is_some_and(|certificate| !is_pem(certificate, "CERTIFICATE")) {
+            bad.push(FieldViolation::new("client_certificate", NO_CERTIFICATE));
+        }
         for (field, scopes) in [("scopes", &self.scopes), ("user_scopes", &self.user_scopes)] {
             if let Err(problem) = check_scopes(scopes) {
                 bad.push(FieldViolation::new(field, problem));
@@ -66,16 +94,35 @@ impl Integration {
         if bad.is_empty() { Ok(()) } else { Err(Error::FieldInvalid(bad)) }
     }
 
+    /// The same app, as another client.
+    #[must_use]
+    pub fn with_client(mut self, client: &OwnClient) -> Self {
+        self.client_id.clone_from(&client.client_id);
+        self.client_secret = Some(client.client_secret.clone());
+        self
+    }
+
     /// The integration after a change.
     #[must_use]
     pub fn updated(mut self, update: IntegrationUpdate, now: OffsetDateTime) -> Self {
         self.client_id = update.client_id.unwrap_or(self.client_id);
         self.client_secret = update.client_secret.unwrap_or(self.client_secret);
+        self.private_key = update.private_key.unwrap_or(self.private_key);
+        self.private_key_id = update.private_key_id.unwrap_or(self.private_key_id);
+        self.certificate = update.certificate.unwrap_or(self.certificate);
         self.scopes = update.scopes.unwrap_or(self.scopes);
         self.user_scopes = update.user_scopes.unwrap_or(self.user_scopes);
         self.update_time = now;
         self
     }
+}
+
+/// Whether this is one or more PEM blocks (RFC 7468) of this kind, and of no other.
+fn is_pem(text: &str, kind: &str) -> bool {
+    let ascii = text.bytes().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
+    let labels: Vec<_> = text.lines().filter(|line| line.starts_with("-----BEGIN ")).collect();
+    let of_kind = |line: &&str| line.trim_end().ends_with(&format!("{kind}-----"));
+    ascii && text.len() <= MAX_PEM_BYTES && !labels.is_empty() && labels.iter().all(of_kind)
 }
 
 /// A scope token is printable ASCII without space, quote and backslash (RFC 6749, section 3.3).

@@ -3,9 +3,11 @@
 //! No I/O and no framework. Time and randomness come in through [`Clock`] and [`Random`].
 
 mod clock;
+mod config;
 mod connection;
 mod error;
 mod flow;
+mod grant_type;
 mod id;
 mod integration;
 mod key;
@@ -17,11 +19,14 @@ mod return_url;
 mod signature;
 
 pub use clock::{Clock, SystemClock};
+pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
-    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, TokenSet, etag,
+    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, OwnClient, Secrets, TokenSet,
+    etag,
 };
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use flow::{FLOW_TTL, Flow, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap};
+pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
 pub use integration::{Integration, IntegrationUpdate, check_scopes};
 pub use key::{ApiKey, Caller, KeyKind, Permission, digest};

@@ -3,16 +3,18 @@
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use oauth2::http::{HeaderMap, StatusCode};
-use reqwest::{Certificate, dns::Resolve, redirect::Policy};
+use reqwest::{Certificate, Identity, dns::Resolve, redirect::Policy};
 
 use super::Failure;
-use crate::model::{Error, Result};
+use crate::model::{Error, ExposeSecret as _, Result, SecretString};
 
 /// How long a call to a provider may take in all. Leases outlast it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The largest answer of a token endpoint, after decompression.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest answer of another endpoint.
+pub(super) const MAX_METADATA_BYTES: usize = 1024 * 1024;
 
 /// What differs between deployments and tests.
 #[derive(Clone)]
@@ -29,6 +31,7 @@ pub struct HttpOptions {
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
+    options: HttpOptions,
 }
 
 /// An answer, read whole. It may hold tokens, so it has no `Debug`.
@@ -57,23 +60,22 @@ impl std::fmt::Debug for HttpOptions {
 impl HttpClient {
     /// Builds the client: no redirects (a token request must reach the pinned host or nobody), no proxy of the
     /// environment, no `Referer`, bounded times.
-    #[expect(clippy::disallowed_methods, reason = "the one home of the outgoing client")]
     pub fn new(options: &HttpOptions) -> Result<Self> {
         // Another part of the process may have chosen the same provider already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let roots = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem));
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(options.timeout)
-            .user_agent(concat!("tokenwell/", env!("CARGO_PKG_VERSION")))
-            .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>().map_err(Error::internal)?);
-        if let Some(resolver) = &options.resolver {
-            builder = builder.dns_resolver(resolver.clone());
-        }
-        Ok(Self { client: builder.build().map_err(Error::internal)? })
+        let client = builder(options)?.build().map_err(Error::internal)?;
+        Ok(Self { client, options: options.clone() })
+    }
+
+    /// The same client, with a certificate of its own (RFC 8705). It is made anew for each call, which is rare.
+    pub(super) fn with_identity(&self, key: &SecretString, certificate: &str) -> Result<Self, Failure> {
+        let pem = zeroize::Zeroizing::new(format!("{}\n{certificate}", key.expose_secret()));
+        let unusable =
+            || Failure::unusable("the integration's certificate and private key do not fit together");
+        let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| unusable())?;
+        let builder = builder(&self.options).map_err(|error| Failure::own_fault(&error))?;
+        let client = builder.identity(identity).build().map_err(|_| unusable())?;
+        Ok(Self { client, options: self.options.clone() })
     }
 
     /// Sends a request that is not one for tokens, with the same limits.
@@ -85,8 +87,25 @@ impl HttpClient {
         Ok(response)
     }
 
-    /// Sends a request and reads the whole answer, up to the limit.
+    /// Gets what is there, without credentials.
+    pub(super) async fn get(&self, url: &str, limit: usize) -> Result<Answer, Failure> {
+        let mut request = oauth2::HttpRequest::new(Vec::new());
+        *request.uri_mut() =
+            url.parse().map_err(|_| Failure::invalid("no request could be made of its address"))?;
+        self.send_up_to(request, limit).await
+    }
+
+    /// Sends a token request and reads the whole answer, up to the limit.
     pub(super) async fn send(&self, request: oauth2::HttpRequest) -> Result<Answer, Failure> {
+        self.send_up_to(request, MAX_BODY_BYTES).await
+    }
+
+    /// Sends a request and reads the whole answer, up to this limit.
+    pub(super) async fn send_up_to(
+        &self,
+        request: oauth2::HttpRequest,
+        limit: usize,
+    ) -> Result<Answer, Failure> {
         let request = request
             .try_into()
             .map_err(|_| Failure::Invalid { problem: "no request could be made of it".to_owned() })?;
@@ -94,13 +113,30 @@ impl HttpClient {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(Failure::Invalid { problem: format!("it has more than {MAX_BODY_BYTES} bytes") });
+            if body.len() + chunk.len() > limit {
+                return Err(Failure::Invalid { problem: format!("it has more than {limit} bytes") });
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, headers, body })
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one home of the outgoing client")]
+fn builder(options: &HttpOptions) -> Result<reqwest::ClientBuilder> {
+    let roots = options.extra_roots.iter().map(|pem| Certificate::from_pem(pem));
+    let builder = reqwest::Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(options.timeout)
+        .user_agent(concat!("tokenwell/", env!("CARGO_PKG_VERSION")))
+        .tls_certs_merge(roots.collect::<Result<Vec<_>, _>>().map_err(Error::internal)?);
+    Ok(match &options.resolver {
+        Some(resolver) => builder.dns_resolver(resolver.clone()),
+        None => builder,
+    })
 }
 
 /// What went wrong on the way, in words of ours: the error's own would name the address, which may hold secrets.

@@ -1,50 +1,42 @@
-//! Speaks OAuth 2.0 to providers: builds authorization URLs, exchanges codes, refreshes tokens.
+//! Speaks OAuth to providers: finds their endpoints, builds authorization URLs, exchanges codes, refreshes tokens.
 //!
-//! Knows the RFCs and a provider's entry, not rows. The `oauth2` crate builds the requests; [`http`] is the only way out of
-//! the house; [`response`] turns what providers answer into what RFC 6749 says they should.
+//! Knows the RFCs and a provider's entry, not rows. The `oauth2` crate builds the requests of OAuth 2.0; [`dialect`] writes
+//! them as the provider wants them, and [`response`] turns what it answers into what RFC 6749 says it should. [`oauth1`]
+//! speaks RFC 5849, [`api`] makes the calls that entries declare beside those. [`http`] is the only way out of the house.
 
+mod api;
+mod assertion;
+mod authorize;
+mod dialect;
+mod endpoints;
 mod http;
+mod id_token;
+mod oauth1;
 mod response;
+mod token;
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, AuthorizationRequest, Client, ClientId, ClientSecret,
-    CsrfToken, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse,
-    TokenResponse as _,
-    basic::{
-        BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
-    },
-};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+pub use self::endpoints::Endpoints;
+use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
-use self::response::{Members, canonical};
+pub use self::id_token::Expected;
+pub use self::oauth1::{RequestToken, TokenCredentials};
+use self::response::Members;
 use crate::{
-    model::{Duration, Error, ExposeSecret as _, Integration, Result, SecretString, StringMap},
-    provider::{AuthMethod, Provider},
+    model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
+    provider::Provider,
 };
-
-/// The crate's client with our token response, before and after it is told the token endpoint.
-type TokenClient<HasTokenUrl = EndpointNotSet> = Client<
-    BasicErrorResponse,
-    StandardTokenResponse<Members, BasicTokenType>,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    HasTokenUrl,
->;
 
 /// Speaks to providers.
 #[derive(Debug, Clone)]
 pub struct OAuthClient {
     http: HttpClient,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    metadata: Metadata,
 }
 
 /// One app at one provider, for one end user's config.
@@ -55,7 +47,7 @@ pub struct Registration<'a> {
     /// The app.
     pub integration: &'a Integration,
     /// The connection config.
-    pub config: &'a StringMap,
+    pub config: &'a Config,
 }
 
 /// What goes into an authorization URL.
@@ -75,6 +67,17 @@ pub struct Authorization<'a> {
     pub user_scopes: &'a [String],
     /// Further parameters of the Begin.
     pub params: &'a StringMap,
+}
+
+/// A code, and what proves that it is ours to redeem.
+#[derive(Debug, Clone, Copy)]
+pub struct Code<'a> {
+    /// The code.
+    pub code: &'a SecretString,
+    /// The `redirect_uri` of the authorization request.
+    pub redirect_uri: &'a str,
+    /// The PKCE verifier, if PKCE is on.
+    pub code_verifier: Option<&'a SecretString>,
 }
 
 /// What a provider granted (RFC 6749, section 5.1).
@@ -123,186 +126,59 @@ pub enum Failure {
     },
 }
 
-/// The line to one provider, in the form that the `oauth2` crate speaks through.
-struct Line<'a> {
-    http: &'a HttpClient,
-    provider: &'a Provider,
-}
-
 // === impl OAuthClient ===
 
 impl OAuthClient {
     /// A client over this way out of the house.
     #[must_use]
-    pub fn new(http: HttpClient) -> Self {
-        Self { http }
+    pub fn new(http: HttpClient, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self { http, clock, random, metadata: Metadata::default() }
     }
 
-    /// The provider's page for this flow (RFC 6749, section 4.1.1).
-    pub fn authorization_url(
-        registration: Registration<'_>,
-        authorization: &Authorization<'_>,
-    ) -> Result<SecretString> {
-        let Registration { provider, integration, config } = registration;
-        let endpoint = provider.authorization_endpoint(config)?;
-        let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
-            .set_auth_uri(oauth2::AuthUrl::from_url(endpoint));
-        let redirect = redirect_url(authorization.redirect_uri)?;
-        let state = authorization.state.expose_secret().to_owned();
-        let mut request =
-            client.authorize_url(|| CsrfToken::new(state)).set_redirect_uri(Cow::Owned(redirect));
-        if let Some(verifier) = authorization.code_verifier {
-            let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
-            request = request.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+    /// The client, with the integration's certificate where the provider wants to see it.
+    fn http_for(&self, registration: Registration<'_>) -> Result<HttpClient, Failure> {
+        if !registration.provider.presents_certificate() {
+            return Ok(self.http.clone());
         }
-        Ok(String::from(with_params(request, provider, authorization).url().0).into())
-    }
-
-    /// Redeems an authorization code (RFC 6749, section 4.1.3).
-    pub async fn exchange(
-        &self,
-        registration: Registration<'_>,
-        code: &str,
-        redirect_uri: &str,
-        code_verifier: Option<&SecretString>,
-    ) -> Result<Grant, Failure> {
-        let client = configured(registration)?;
-        let redirect = redirect_url(redirect_uri).map_err(|error| own_fault(&error))?;
-        let mut request = client
-            .exchange_code(AuthorizationCode::new(code.to_owned()))
-            .set_redirect_uri(Cow::Owned(redirect));
-        if let Some(verifier) = code_verifier {
-            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
-        }
-        for (name, value) in registration.provider.token_params() {
-            request = request.add_extra_param(name, value);
-        }
-        let http = Line { http: &self.http, provider: registration.provider };
-        granted(request.request_async(&http).await)
-    }
-
-    /// Renews tokens (RFC 6749, section 6).
-    pub async fn refresh(
-        &self,
-        registration: Registration<'_>,
-        refresh_token: &SecretString,
-    ) -> Result<Grant, Failure> {
-        let client = configured(registration)?;
-        let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        let mut request = client.exchange_refresh_token(&refresh_token);
-        for (name, value) in registration.provider.refresh_params() {
-            request = request.add_extra_param(name, value);
-        }
-        let http = Line { http: &self.http, provider: registration.provider };
-        granted(request.request_async(&http).await)
+        let integration = registration.integration;
+        let identity = integration.private_key.as_ref().zip(integration.certificate.as_deref());
+        let (key, certificate) = identity.ok_or_else(|| {
+            Failure::unusable("the provider wants a certificate, and the integration has none with its key")
+        })?;
+        self.http.with_identity(key, certificate)
     }
 }
 
-// === impl Line ===
+// === impl Failure ===
 
-impl<'c> AsyncHttpClient<'c> for Line<'_> {
-    type Error = Failure;
-    type Future = BoxFuture<'c, Result<HttpResponse, Failure>>;
+impl Failure {
+    fn invalid(problem: impl Into<String>) -> Self {
+        Self::Invalid { problem: problem.into() }
+    }
 
-    /// Sends a request and gives back a token response as RFC 6749 writes it, or the failure.
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(async move {
-            let answer = self.http.send(request).await?;
-            let mut response = HttpResponse::new(canonical(&answer, self.provider)?);
-            let json = oauth2::http::HeaderValue::from_static("application/json");
-            response.headers_mut().insert(oauth2::http::header::CONTENT_TYPE, json);
-            Ok(response)
-        })
+    /// The integration or its connection lacks what a request needs.
+    fn unusable(problem: impl Into<String>) -> Self {
+        Self::Refused { code: "invalid_client".to_owned(), description: Some(problem.into()) }
+    }
+
+    /// A stored value that no longer makes a request: the entry has changed under a connection.
+    fn own_fault(error: &Error) -> Self {
+        Self::invalid(format!("no request could be made: {error}"))
     }
 }
 
 // === impl Grant ===
 
 impl Grant {
-    /// The members that the RFC does not name, to capture config from.
+    /// The answer as it came, but for the tokens, to capture config from.
     #[must_use]
-    pub fn members(&self) -> &Map<String, Value> {
-        self.members.as_map()
+    pub fn answer(&self) -> &Value {
+        self.members.answer()
     }
-}
 
-fn configured(registration: Registration<'_>) -> Result<TokenClient<EndpointSet>, Failure> {
-    let Registration { provider, integration, config } = registration;
-    let token = provider.token_endpoint(config).map_err(|error| own_fault(&error))?;
-    let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
-        .set_token_uri(oauth2::TokenUrl::from_url(token))
-        .set_auth_type(match provider.auth_method() {
-            AuthMethod::ClientSecretBasic => AuthType::BasicAuth,
-            AuthMethod::ClientSecretPost => AuthType::RequestBody,
-        });
-    Ok(match &integration.client_secret {
-        Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
-        None => client,
-    })
-}
-
-fn with_params<'a>(
-    mut request: AuthorizationRequest<'a>,
-    provider: &'a Provider,
-    authorization: &'a Authorization<'_>,
-) -> AuthorizationRequest<'a> {
-    let separator = provider.scope_separator();
-    if !authorization.scopes.is_empty() {
-        // One scope as far as the crate knows: it always joins with a space.
-        request = request.add_scope(Scope::new(authorization.scopes.join(separator)));
+    /// The `id_token` (OpenID Connect Core, section 3.1.3.3).
+    #[must_use]
+    pub fn id_token(&self) -> Option<&str> {
+        self.answer().get("id_token")?.as_str()
     }
-    if let (Some(name), false) = (provider.user_scope_param(), authorization.user_scopes.is_empty()) {
-        request = request.add_extra_param(name, authorization.user_scopes.join(separator));
-    }
-    if let Some(nonce) = authorization.nonce {
-        request = request.add_extra_param("nonce", nonce.expose_secret());
-    }
-    let own = provider.authorization_params().iter();
-    for (name, value) in own.filter(|(name, _)| !authorization.params.contains_key(*name)) {
-        request = request.add_extra_param(name, value);
-    }
-    for (name, value) in authorization.params {
-        request = request.add_extra_param(name, value);
-    }
-    request
-}
-
-fn granted(
-    result: Result<
-        StandardTokenResponse<Members, BasicTokenType>,
-        RequestTokenError<Failure, BasicErrorResponse>,
-    >,
-) -> Result<Grant, Failure> {
-    let response = result.map_err(|error| match error {
-        RequestTokenError::Request(failure) => failure,
-        // The crate's parse error holds the raw answer, and so tokens: it ends here.
-        RequestTokenError::Parse(..) | RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
-            Failure::Invalid { problem: "its members have the wrong types".to_owned() }
-        }
-    })?;
-    let seconds = |seconds: std::time::Duration| Duration::try_from(seconds).ok();
-    let members = response.extra_fields();
-    Ok(Grant {
-        access_token: response.access_token().secret().to_owned().into(),
-        token_type: match response.token_type() {
-            BasicTokenType::Bearer => "Bearer".to_owned(),
-            other => other.as_ref().to_owned(),
-        },
-        expires_in: response.expires_in().and_then(seconds),
-        refresh_token: response.refresh_token().map(|token| token.secret().to_owned().into()),
-        refresh_token_expires_in: members.refresh_token_expires_in(),
-        scopes: response
-            .scopes()
-            .map(|scopes| scopes.iter().map(|scope| scope.as_str().to_owned()).collect()),
-        members: members.clone(),
-    })
-}
-
-fn redirect_url(text: &str) -> Result<RedirectUrl> {
-    RedirectUrl::new(text.to_owned()).map_err(Error::internal)
-}
-
-/// A stored value that no longer makes a request: the entry has changed under a connection.
-fn own_fault(error: &Error) -> Failure {
-    Failure::Invalid { problem: format!("no request could be made: {error}") }
 }

@@ -8,22 +8,25 @@ use oauth2::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
 use super::{Failure, http::Answer};
 use crate::{
-    model::Duration,
-    provider::{Provider, words},
+    model::{Duration, OffsetDateTime},
+    provider::{ExpiresInUnit, Path, Provider, text_of, words},
 };
 
 /// A lifetime beyond this is a fault of the provider's, not a promise: ten years.
 const MAX_LIFETIME_SECONDS: u64 = 10 * 366 * 24 * 3600;
+/// An absolute time beyond this is in milliseconds.
+const MAX_UNIX_SECONDS: i64 = 100_000_000_000;
 
 /// The members of a token response that the RFC does not name. Some providers put secrets there, so `Debug` shows names.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Members {
-    #[serde(flatten)]
-    map: Map<String, Value>,
+    map: Value,
 }
 
 impl ExtraTokenFields for Members {}
@@ -31,26 +34,28 @@ impl ExtraTokenFields for Members {}
 impl Members {
     /// The members.
     #[must_use]
-    pub fn as_map(&self) -> &Map<String, Value> {
+    pub fn answer(&self) -> &Value {
         &self.map
     }
 
     pub(super) fn refresh_token_expires_in(&self) -> Option<Duration> {
-        let value =
-            self.map.get("refresh_token_expires_in").or_else(|| self.map.get("refresh_expires_in"))?;
-        let seconds = lifetime(value)?;
-        i64::try_from(seconds).ok().map(Duration::seconds)
+        let seconds = self.map.get("refresh_token_expires_in")?.as_i64()?;
+        Some(Duration::seconds(seconds))
     }
 }
 
 impl fmt::Debug for Members {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.map.keys()).finish()
+        f.debug_set().entries(self.map.as_object().into_iter().flat_map(Map::keys)).finish()
     }
 }
 
 /// Judges an answer and writes a token response as the RFC has it.
-pub(super) fn canonical(answer: &Answer, provider: &Provider) -> Result<Vec<u8>, Failure> {
+pub(super) fn canonical(
+    answer: &Answer,
+    provider: &Provider,
+    now: OffsetDateTime,
+) -> Result<Vec<u8>, Failure> {
     if answer.status.is_server_error()
         || answer.status == StatusCode::TOO_MANY_REQUESTS
         || answer.status == StatusCode::REQUEST_TIMEOUT
@@ -63,18 +68,18 @@ pub(super) fn canonical(answer: &Answer, provider: &Provider) -> Result<Vec<u8>,
     if answer.status.is_redirection() {
         return Err(invalid("it is a redirect, which is never followed"));
     }
-    let mut object = parse(answer)?;
+    let object = parse(answer)?;
     if let Some(failure) = refusal(&object, provider, &answer.headers) {
         return Err(failure);
     }
     if !answer.status.is_success() {
         return Err(invalid(&format!("its status is {} and it names no error", answer.status.as_u16())));
     }
-    normalize(&mut object, provider)?;
+    let object = normalized(object, provider, now)?;
     serde_json::to_vec(&object).map_err(|_| invalid("it could not be written as JSON"))
 }
 
-fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
+fn parse(answer: &Answer) -> Result<Value, Failure> {
     if answer.body.iter().all(u8::is_ascii_whitespace) {
         return Err(invalid("its body is empty"));
     }
@@ -84,10 +89,11 @@ fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
         let pairs = form_urlencoded::parse(&answer.body);
         return Ok(pairs
             .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect());
+            .collect::<Map<_, _>>()
+            .into());
     }
     match serde_json::from_slice(&answer.body) {
-        Ok(Value::Object(object)) => Ok(object),
+        Ok(object @ Value::Object(_)) => Ok(object),
         Ok(_) => Err(invalid("its JSON is not an object")),
         Err(_) if content_type.starts_with("text/html") => Err(invalid("it is an HTML page")),
         Err(_) => Err(invalid("it is not JSON")),
@@ -95,17 +101,23 @@ fn parse(answer: &Answer) -> Result<Map<String, Value>, Failure> {
 }
 
 /// The OAuth error in the answer, whatever its status.
-fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap) -> Option<Failure> {
+fn refusal(answer: &Value, provider: &Provider, headers: &HeaderMap) -> Option<Failure> {
+    let declared = provider.token_error();
     // Some say beside a good token that there is none.
     let none =
         |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error.as_str() == Some("");
-    let error = object.get("error").filter(|error| !none(error))?;
+    let success = |error: &Value| text_of(error).is_some_and(|code| declared.success.contains(&code));
+    let own = declared.code.as_ref().and_then(|path| path.find(answer));
+    let own = own.filter(|error| !none(error) && !success(error));
+    let error = own.or_else(|| answer.get("error").filter(|error| !none(error)))?;
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
-    let code =
-        error.as_str().or_else(|| ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str()));
-    let code = provider.error_code(code.unwrap_or_default());
-    let description = ["error_description", "message", "error_message"];
-    let description = description.iter().find_map(|key| object.get(*key)?.as_str()).map(words::description);
+    let nested =
+        || ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str().map(str::to_owned));
+    let code = provider.error_code(&text_of(error).or_else(nested).unwrap_or_default());
+    let own = declared.description.as_ref().and_then(|path| path.find(answer)?.as_str());
+    let usual = ["error_description", "message", "error_message"];
+    let description = own.or_else(|| usual.iter().find_map(|key| answer.get(*key)?.as_str()));
+    let description = description.map(words::description);
     Some(match code.as_str() {
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
@@ -115,31 +127,58 @@ fn refusal(object: &Map<String, Value>, provider: &Provider, headers: &HeaderMap
     })
 }
 
-fn normalize(object: &mut Map<String, Value>, provider: &Provider) -> Result<(), Failure> {
-    match object.get("access_token") {
-        Some(Value::String(token)) if !token.is_empty() && !token.chars().any(char::is_control) => {}
-        _ => return Err(invalid("it holds no access token")),
-    }
-    let token_type = match object.get("token_type") {
-        Some(Value::String(kind)) if !kind.is_empty() => words::name(kind),
-        _ => "bearer".to_owned(),
+/// A member: where the entry says, else under its own name, first in the object that holds the members.
+fn member<'a>(answer: &'a Value, inner: &'a Value, path: Option<&Path>, name: &str) -> Option<&'a Value> {
+    let places = [inner, answer];
+    let declared = path.and_then(|path| places.into_iter().find_map(|place| path.find(place)));
+    let usual = || places.into_iter().find_map(|place| place.get(name));
+    if path.is_some() { declared } else { usual() }
+}
+
+/// The answer with its members where RFC 6749 has them.
+fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result<Value, Failure> {
+    let shape = provider.token_response();
+    let inner = shape.path.as_ref().and_then(|path| path.find(&answer)).unwrap_or(&answer);
+    let find = |path: &Option<Path>, name: &str| member(&answer, inner, path.as_ref(), name);
+    let token = |path: &Option<Path>, name: &str| {
+        find(path, name).and_then(Value::as_str).filter(|it| !it.is_empty())
     };
-    object.insert("token_type".to_owned(), Value::String(token_type));
-    if let Some(seconds) = object.remove("expires_in").as_ref().and_then(lifetime) {
-        object.insert("expires_in".to_owned(), seconds.into());
-    }
-    if object.get("refresh_token").and_then(Value::as_str).is_none_or(str::is_empty) {
-        object.remove("refresh_token");
-    }
-    let scopes = match object.remove("scope") {
-        Some(Value::String(text)) => split_scopes(&text, provider.scope_separator()),
+
+    let access_token = token(&shape.access_token, "access_token");
+    let access_token = access_token.filter(|token| !token.chars().any(char::is_control));
+    let access_token = access_token.ok_or_else(|| invalid("it holds no access token"))?;
+    let token_type = shape.token_type.as_deref().or_else(|| token(&None, "token_type"));
+    let unit = shape.expires_in_unit;
+    let until = |path: &Option<Path>| path.as_ref().and_then(|_| seconds_until(find(path, "")?, now));
+    let lives = |path: &Option<Path>, name: &str| lifetime(find(path, name)?, unit);
+    let expires_in = until(&shape.expires_at).or_else(|| lives(&shape.expires_in, "expires_in"));
+    let refresh_expires_in = until(&shape.refresh_token_expires_at)
+        .or_else(|| lives(&shape.refresh_token_expires_in, "refresh_token_expires_in"))
+        .or_else(|| lives(&None, "refresh_expires_in"));
+    let scopes = match find(&shape.scope, "scope") {
+        Some(Value::String(text)) => split_scopes(text, provider.scope_separator()),
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         _ => Vec::new(),
     };
-    if !scopes.is_empty() {
-        object.insert("scope".to_owned(), Value::String(scopes.join(" ")));
+    let members = [
+        ("access_token", Some(Value::from(access_token))),
+        ("token_type", Some(token_type.map_or_else(|| "bearer".to_owned(), words::name).into())),
+        ("expires_in", expires_in.map(Value::from)),
+        ("refresh_token", token(&shape.refresh_token, "refresh_token").map(Value::from)),
+        ("refresh_token_expires_in", refresh_expires_in.map(Value::from)),
+        ("scope", (!scopes.is_empty()).then(|| scopes.join(" ").into())),
+        ("id_token", token(&None, "id_token").map(Value::from)),
+    ];
+    let mut object = answer;
+    if let Some(map) = object.as_object_mut() {
+        for (name, value) in members {
+            match value {
+                Some(value) => drop(map.insert(name.to_owned(), value)),
+                None => drop(map.remove(name)),
+            }
+        }
     }
-    Ok(())
+    Ok(object)
 }
 
 fn split_scopes(text: &str, separator: &str) -> Vec<String> {
@@ -147,14 +186,38 @@ fn split_scopes(text: &str, separator: &str) -> Vec<String> {
     text.split(separated).filter(|scope| !scope.is_empty()).map(str::to_owned).collect()
 }
 
-/// A lifetime in seconds, as a number or as text. What is not positive says nothing.
-fn lifetime(value: &Value) -> Option<u64> {
-    let seconds = match value {
-        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
-        Value::String(text) => text.trim().parse::<u64>().ok().or_else(|| whole(text.trim().parse().ok()?)),
+/// A lifetime in seconds, from a number or text in this unit. What is not positive says nothing.
+fn lifetime(value: &Value, unit: ExpiresInUnit) -> Option<u64> {
+    let amount = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
+    }?;
+    let seconds = match unit {
+        ExpiresInUnit::Seconds => amount,
+        ExpiresInUnit::Milliseconds => amount / 1000.0,
     };
-    seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds.min(MAX_LIFETIME_SECONDS))
+    whole(seconds).filter(|seconds| *seconds > 0)
+}
+
+/// The seconds until an absolute time: Unix seconds or milliseconds, or RFC 3339. A time in the past says nothing.
+fn seconds_until(value: &Value, now: OffsetDateTime) -> Option<u64> {
+    let text = text_of(value)?;
+    let text = text.trim();
+    let time = match text.parse::<f64>() {
+        Ok(number) => {
+            let unix = i64::try_from(whole_up_to(number, i64::MAX.unsigned_abs() / 2)?).ok()?;
+            let unix = if unix > MAX_UNIX_SECONDS { unix / 1000 } else { unix };
+            OffsetDateTime::from_unix_timestamp(unix).ok()?
+        }
+        Err(_) => OffsetDateTime::parse(text, &Rfc3339).ok()?,
+    };
+    let seconds = u64::try_from((time - now).whole_seconds()).ok()?;
+    Some(seconds.min(MAX_LIFETIME_SECONDS)).filter(|seconds| *seconds > 0)
+}
+
+fn whole(seconds: f64) -> Option<u64> {
+    whole_up_to(seconds, MAX_LIFETIME_SECONDS)
 }
 
 #[expect(
@@ -163,12 +226,12 @@ fn lifetime(value: &Value) -> Option<u64> {
     clippy::cast_precision_loss,
     reason = "the range is checked before"
 )]
-fn whole(seconds: f64) -> Option<u64> {
-    (seconds.is_finite() && seconds >= 0.0).then(|| seconds.min(MAX_LIFETIME_SECONDS as f64) as u64)
+fn whole_up_to(number: f64, most: u64) -> Option<u64> {
+    (number.is_finite() && number >= 0.0).then(|| number.min(most as f64) as u64)
 }
 
 /// `Retry-After` in seconds (RFC 9110, section 10.2.3), at most an hour.
-fn retry_after(headers: &HeaderMap) -> Option<StdDuration> {
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<StdDuration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
     Some(StdDuration::from_secs(seconds.min(3600)))
 }

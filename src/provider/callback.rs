@@ -5,8 +5,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
 use url::form_urlencoded;
 
-use super::{Provider, template::Template};
-use crate::model::{Error, Result, StringMap};
+use super::Provider;
+use crate::model::{Config, Error, Result};
 
 /// The largest query of a callback.
 pub const MAX_QUERY_BYTES: usize = 16 * 1024;
@@ -69,21 +69,33 @@ impl std::fmt::Debug for CallbackQuery {
 // === impl Provider ===
 
 impl Provider {
-    /// Checks the issuer (RFC 9207) if the entry names it. It counts for refusals, too (section 2.4).
-    pub fn check_issuer(&self, query: &CallbackQuery) -> Result<()> {
-        match self.issuer() {
-            Some(issuer) if query.get("iss") != Some(issuer) => {
-                Err(Error::CallbackInvalid("its `iss` is not the provider's issuer".to_owned()))
-            }
-            _ => Ok(()),
+    /// Checks the issuer (RFC 9207), which a callback need not name unless the entry or the issuer's metadata (`required`)
+    /// says so. It counts for refusals, too (section 2.4).
+    pub fn check_issuer(&self, query: &CallbackQuery, issuer: Option<&str>, required: bool) -> Result<()> {
+        let fits = match (query.get("iss"), issuer) {
+            (Some(given), Some(issuer)) => given == issuer,
+            (None, _) => !(required || self.requires_issuer()),
+            (Some(_), None) => true,
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::CallbackInvalid("its `iss` is not the provider's issuer".to_owned()))
         }
+    }
+
+    /// The code of a callback, under whatever name.
+    #[must_use]
+    pub fn code<'a>(&self, query: &'a CallbackQuery) -> Option<&'a str> {
+        let name = self.definition.callback.code_param.as_deref().unwrap_or("code");
+        query.get(name).filter(|code| !code.is_empty())
     }
 
     /// Checks what the entry declares of callbacks with a code: the provider's own MAC, expected parameters.
     pub fn check_callback(
         &self,
         query: &CallbackQuery,
-        config: &StringMap,
+        config: &Config,
         client_secret: Option<&SecretString>,
     ) -> Result<()> {
         if let Some(param) = &self.definition.callback.hmac_param {
@@ -93,8 +105,7 @@ impl Provider {
             }
         }
         for (name, template) in &self.definition.callback.expect {
-            let expected = Template::parse(template)
-                .and_then(|template| template.fill(|field| config.get(field).map(String::as_str)));
+            let expected = template.fill(|field| config.get(field));
             if query.get(name) != expected.ok().as_deref() {
                 return Err(Error::CallbackInvalid(format!(
                     "its `{name}` is not the one that was begun with"

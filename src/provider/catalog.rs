@@ -4,15 +4,15 @@
 use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
 
 use rust_embed::RustEmbed;
+use toml::Table;
 use url::Url;
 
 use super::{
-    Field, Provider, RESERVED_PARAMS, SharedProvider,
-    definition::Definition,
+    SharedProvider,
+    entry::Draft,
     pin::{HostPin, parse_pinned},
-    template::Template,
 };
-use crate::model::{Error, ProviderId, Result, StringMap};
+use crate::model::{Error, ProviderId, Result};
 
 #[derive(RustEmbed)]
 #[folder = "catalog/"]
@@ -29,9 +29,11 @@ pub enum Transport {
 }
 
 /// All providers, by id.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     providers: BTreeMap<ProviderId, SharedProvider>,
+    /// The entries as written, for those that extend them.
+    tables: BTreeMap<ProviderId, Table>,
 }
 
 /// What is wrong with a catalog file.
@@ -77,10 +79,8 @@ impl Catalog {
     }
 
     /// Adds one entry, given as the text of its file.
-    pub fn add(&mut self, file: &str, text: &str, transport: Transport) -> Result<(), Fault> {
-        let provider = Provider::parse(file, text, transport)?;
-        self.providers.insert(provider.id.clone(), Arc::new(provider));
-        Ok(())
+    pub fn add(&mut self, file: &str, text: &str, transport: Transport) -> Result<(), Vec<Fault>> {
+        self.add_files([(file.to_owned(), text.to_owned())].into_iter(), transport)
     }
 
     /// The provider of this id.
@@ -93,110 +93,33 @@ impl Catalog {
         self.providers.values()
     }
 
-    fn add_files(
+    /// Adds entries, which may extend each other in any order: all or none.
+    pub fn add_files(
         &mut self,
         files: impl Iterator<Item = (String, String)>,
         transport: Transport,
     ) -> Result<(), Vec<Fault>> {
-        let faults: Vec<_> =
-            files.filter_map(|(name, text)| self.add(&name, &text, transport).err()).collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
-    }
-}
-
-// === impl Provider ===
-
-impl Provider {
-    fn parse(file: &str, text: &str, transport: Transport) -> Result<Self, Fault> {
-        let fault = |problem: String| Fault { file: file.to_owned(), line: None, problem };
-        let stem = Path::new(file).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let id = ProviderId::parse(stem).map_err(|error| fault(format!("the file's name: {error}")))?;
-        let definition: Definition = toml::from_str(text).map_err(|error| Fault {
-            file: file.to_owned(),
-            line: error
-                .span()
-                .map(|span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()),
-            problem: error.message().to_owned(),
-        })?;
-        Self::new(id, definition, transport).map_err(fault)
-    }
-
-    fn new(id: ProviderId, definition: Definition, transport: Transport) -> Result<Self, String> {
-        let pins: Vec<_> =
-            definition.hosts.iter().map(|host| pin(host, transport)).collect::<Result<_, _>>()?;
-        if pins.is_empty() {
-            return Err("`hosts` is empty: name the hosts of the endpoints".to_owned());
-        }
-        let endpoint =
-            |name: &str, text: &str| Template::parse(text).map_err(|problem| format!("`{name}` {problem}"));
-        let provider = Self {
-            authorization_endpoint: endpoint("authorization_endpoint", &definition.authorization_endpoint)?,
-            token_endpoint: endpoint("token_endpoint", &definition.token_endpoint)?,
-            fields: definition
-                .config
-                .iter()
-                .map(|(name, field)| {
-                    Field::new(name.clone(), field.clone())
-                        .map_err(|problem| format!("`config.{name}`: {problem}"))
-                })
-                .collect::<Result<_, _>>()?,
-            id,
-            definition,
-            transport,
-            pins,
-        };
-        provider.check()?;
-        Ok(provider)
-    }
-
-    /// What cannot be said by the types: placeholders have fields, parameters are not reserved, examples work.
-    fn check(&self) -> Result<(), String> {
-        let definition = &self.definition;
-        let expectations = definition.callback.expect.values().map(|text| Template::parse(text));
-        let expectations = expectations.collect::<Result<Vec<_>, _>>()?;
-        let templates = [&self.authorization_endpoint, &self.token_endpoint];
-        for name in templates.into_iter().chain(&expectations).flat_map(Template::fields) {
-            if !self.fields.iter().any(|field| field.name() == name) {
-                return Err(format!("`{{{name}}}` is not declared: add `[config.{name}]`"));
+        let mut faults = Vec::new();
+        let drafts: Vec<_> = files
+            .filter_map(|(name, text)| Draft::read(&name, &text).map_err(|fault| faults.push(fault)).ok())
+            .collect();
+        let mut tables = self.tables.clone();
+        tables.extend(drafts.iter().map(|draft| (draft.id.clone(), draft.table.clone())));
+        let mut providers = Vec::new();
+        for draft in &drafts {
+            let base = draft.base().and_then(|base| ProviderId::parse(base).ok());
+            match draft.finish(base.and_then(|base| tables.get(&base)), transport) {
+                Ok(provider) => providers.push(provider),
+                Err(found) => faults.extend(found),
             }
         }
-        let reserved =
-            definition.authorization_params.keys().find(|name| RESERVED_PARAMS.contains(&name.as_str()));
-        if let Some(name) = reserved {
-            return Err(format!("`authorization_params.{name}` is set by tokenwell itself"));
+        if !faults.is_empty() {
+            return Err(faults);
         }
-        if definition.pkce_disabled_reason.as_ref().is_some_and(|reason| reason.trim().len() < 20) {
-            return Err(
-                "`pkce_disabled_reason` says nothing: write down why the provider refuses PKCE".to_owned()
-            );
-        }
-        let mut example = StringMap::new();
-        for field in &self.fields {
-            example.extend(Self::example_of(field)?);
-        }
-        let urls = [self.authorization_endpoint(&example), self.token_endpoint(&example)];
-        urls.into_iter()
-            .try_for_each(|url| url.map(drop))
-            .map_err(|error| format!("with its examples: {error}"))
-    }
-
-    fn example_of(field: &Field) -> Result<Option<(String, String)>, String> {
-        let name = field.name();
-        if let Some(default) = field.default_value()
-            && field.normalize(default).as_deref() != Ok(default)
-        {
-            return Err(format!("`config.{name}.default` is not a valid value"));
-        }
-        let example = match field.example() {
-            "" => field.default_value().unwrap_or_default(),
-            example => example,
-        };
-        if example.is_empty() {
-            return Ok(None);
-        }
-        let value =
-            field.normalize(example).map_err(|problem| format!("`config.{name}.example` {problem}"))?;
-        Ok(Some((name.to_owned(), value)))
+        self.tables = tables;
+        self.providers
+            .extend(providers.into_iter().map(|provider| (provider.id().clone(), Arc::new(provider))));
+        Ok(())
     }
 }
 
@@ -209,14 +132,6 @@ impl fmt::Display for Fault {
             None => write!(f, "{}: {}", self.file, self.problem),
         }
     }
-}
-
-fn pin(host: &str, transport: Transport) -> Result<HostPin, String> {
-    let loopback = host == "127.0.0.1" || host == "localhost";
-    if loopback && transport == Transport::Strict {
-        return Err(format!("`hosts` names `{host}`, which is allowed in development only"));
-    }
-    HostPin::parse(host)
 }
 
 fn read_directory(directory: &Path) -> io::Result<Vec<(String, String)>> {

@@ -2,27 +2,44 @@
 //!
 //! No I/O but reading catalog files. [`Catalog`] loads and checks entries, [`Provider`] answers questions about one.
 
+mod address;
 mod callback;
+mod capture;
 mod catalog;
+mod check;
 mod config;
 mod definition;
+mod entry;
+mod field;
 pub mod import;
+mod lines;
+mod path;
 mod pin;
+mod request;
+mod schema;
 mod template;
 pub mod words;
 
 use std::sync::Arc;
 
+use address::Address;
 pub use callback::{CallbackQuery, MAX_QUERY_BYTES};
+pub use capture::{Source, Unfit};
 pub use catalog::{Catalog, Fault, Transport};
-pub use config::Field;
-pub use definition::{AuthMethod, Choice, Format};
+pub use definition::{
+    AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod, TokenError,
+    TokenResponse,
+};
+pub use field::Field;
+pub use path::{Path, text_of};
 pub use pin::HostPin;
-use template::Template;
+pub use request::ApiRequest;
+use request::{Request, filled};
+pub use schema::schema;
 use url::Url;
 
-use crate::model::{Error, ProviderId, Result, StringMap};
-use definition::Definition;
+use crate::model::{Config, Error, GrantType, ProviderId, Result, StringMap};
+use definition::{Definition, Params};
 
 /// Parameters of the authorization request that are Tokenwell's own (RFC 6749, 7636, 9101, 9126, OpenID Connect).
 const RESERVED_PARAMS: [&str; 13] = [
@@ -48,8 +65,14 @@ pub struct Provider {
     definition: Definition,
     transport: Transport,
     pins: Vec<HostPin>,
-    authorization_endpoint: Template,
-    token_endpoint: Template,
+    authorization_endpoint: Option<Address>,
+    token_endpoint: Option<Address>,
+    refresh_endpoint: Option<Address>,
+    revocation_endpoint: Option<Address>,
+    request_token_endpoint: Option<Address>,
+    issuer: Option<Address>,
+    lookup: Option<Request>,
+    verification: Option<Request>,
     fields: Vec<Field>,
 }
 
@@ -81,16 +104,37 @@ impl Provider {
         &self.definition.documentation
     }
 
-    /// The authorization and token endpoints, with placeholders.
+    /// How a connection can be made.
     #[must_use]
-    pub fn endpoint_templates(&self) -> (&str, &str) {
-        (&self.definition.authorization_endpoint, &self.definition.token_endpoint)
+    pub fn grant_types(&self) -> &[GrantType] {
+        &self.definition.grant_types
+    }
+
+    /// The grant type of flows, which begin in a browser, if the provider has one.
+    #[must_use]
+    pub fn flow_grant_type(&self) -> Option<GrantType> {
+        self.grant_types().iter().copied().find(|grant_type| grant_type.has_browser())
+    }
+
+    /// The authorization, token and revocation endpoints, with placeholders: of alternatives the first. Empty: there is none,
+    /// or the issuer's metadata has it.
+    #[must_use]
+    pub fn endpoint_templates(&self) -> [&str; 3] {
+        let Definition { authorization_endpoint, token_endpoint, revocation_endpoint, .. } = &self.definition;
+        [authorization_endpoint, token_endpoint, revocation_endpoint].map(|endpoint| {
+            endpoint.as_ref().and_then(|endpoint| endpoint.0.first()).map_or("", String::as_str)
+        })
     }
 
     /// The fields of its connection config.
     #[must_use]
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The field of this name.
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name() == name)
     }
 
     /// Whether PKCE is used.
@@ -123,28 +167,94 @@ impl Provider {
         &self.definition.default_scopes
     }
 
+    /// The scopes that a client asks for by itself. The defaults of an entry with a flow are those of the flow.
+    #[must_use]
+    pub fn client_credentials_scopes(&self) -> &[String] {
+        if self.flow_grant_type().is_some() { &[] } else { self.default_scopes() }
+    }
+
     /// The parameter that carries user scopes, if the provider has them.
     #[must_use]
     pub fn user_scope_param(&self) -> Option<&str> {
         self.definition.user_scope_param.as_deref()
     }
 
+    /// Parameters that are always sent to the authorization endpoint, as written.
+    pub fn authorization_param_templates(&self) -> impl Iterator<Item = (&str, String)> {
+        self.definition.authorization_params.iter().map(|(name, template)| (name.as_str(), template.text()))
+    }
+
     /// Parameters that are always sent to the authorization endpoint.
     #[must_use]
-    pub fn authorization_params(&self) -> &StringMap {
-        &self.definition.authorization_params
+    pub fn authorization_params(&self, config: &Config) -> StringMap {
+        Self::params(&self.definition.authorization_params, config)
     }
 
     /// Parameters that are always sent with an authorization code.
     #[must_use]
-    pub fn token_params(&self) -> &StringMap {
-        &self.definition.token_params
+    pub fn token_params(&self, config: &Config) -> StringMap {
+        Self::params(&self.definition.token_params, config)
     }
 
     /// Parameters that are always sent with a refresh token.
     #[must_use]
-    pub fn refresh_params(&self) -> &StringMap {
-        &self.definition.refresh_params
+    pub fn refresh_params(&self, config: &Config) -> StringMap {
+        Self::params(&self.definition.refresh_params, config)
+    }
+
+    /// Parameters that are always sent with the client credentials grant.
+    #[must_use]
+    pub fn client_credentials_params(&self, config: &Config) -> StringMap {
+        Self::params(&self.definition.client_credentials_params, config)
+    }
+
+    /// Further headers of all token requests.
+    #[must_use]
+    pub fn token_headers(&self, config: &Config) -> StringMap {
+        Self::params(&self.definition.token_headers, config)
+    }
+
+    /// What the provider calls one of RFC 6749's parameters. `None`: it does not want it.
+    #[must_use]
+    pub fn param_name<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let renamed = self.definition.param_names.get(name).map(String::as_str);
+        Some(renamed.unwrap_or(name)).filter(|name| !name.is_empty())
+    }
+
+    /// Whether the integration's certificate is presented.
+    #[must_use]
+    pub fn presents_certificate(&self) -> bool {
+        self.definition.tls_client_certificate || self.auth_method() == AuthMethod::TlsClientAuth
+    }
+
+    /// The method of token requests.
+    #[must_use]
+    pub fn token_request_method(&self) -> RequestMethod {
+        self.definition.token_request_method
+    }
+
+    /// The body of token requests.
+    #[must_use]
+    pub fn token_request_format(&self) -> BodyFormat {
+        self.definition.token_request_format
+    }
+
+    /// Where things are in token responses.
+    #[must_use]
+    pub fn token_response(&self) -> &TokenResponse {
+        &self.definition.token_response
+    }
+
+    /// Where errors are in token responses.
+    #[must_use]
+    pub fn token_error(&self) -> &TokenError {
+        &self.definition.token_error
+    }
+
+    /// How OAuth 1.0a requests are signed.
+    #[must_use]
+    pub fn signature_method(&self) -> SignatureMethod {
+        self.definition.signature_method
     }
 
     /// The lifetime of an access token in seconds when the provider does not say, or says nothing useful.
@@ -153,10 +263,22 @@ impl Provider {
         self.definition.default_expires_in
     }
 
-    /// The issuer that callbacks name (RFC 9207), if it is known.
+    /// The issuer, as the entry names it: text that is compared, not an address that is called.
+    pub fn issuer(&self, config: &Config) -> Result<Option<String>> {
+        let issuer = self.issuer.as_ref().map(|issuer| self.fill_text(issuer, config));
+        issuer.transpose()
+    }
+
+    /// Whether every callback names its issuer.
     #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        self.definition.issuer.as_deref()
+    pub fn requires_issuer(&self) -> bool {
+        self.definition.authorization_response_iss_parameter_supported
+    }
+
+    /// Whether endpoints that the entry leaves out come from the issuer's metadata.
+    #[must_use]
+    pub fn discovery(&self) -> bool {
+        self.definition.discovery
     }
 
     /// Whether the provider sends callbacks as a form (OAuth 2.0 Form Post Response Mode).
@@ -165,14 +287,35 @@ impl Provider {
         self.definition.form_post
     }
 
-    /// The authorization endpoint for this config.
-    pub fn authorization_endpoint(&self, config: &StringMap) -> Result<Url> {
-        self.fill(&self.authorization_endpoint, config)
+    /// The authorization endpoint for this config, if the entry has one.
+    pub fn authorization_endpoint(&self, config: &Config) -> Result<Option<Url>> {
+        self.fill_each(self.authorization_endpoint.as_ref(), config)
     }
 
-    /// The token endpoint for this config.
-    pub fn token_endpoint(&self, config: &StringMap) -> Result<Url> {
-        self.fill(&self.token_endpoint, config)
+    /// The token endpoint for this config, if the entry has one.
+    pub fn token_endpoint(&self, config: &Config) -> Result<Option<Url>> {
+        self.fill_each(self.token_endpoint.as_ref(), config)
+    }
+
+    /// Where refresh tokens go, if not to the token endpoint.
+    pub fn refresh_endpoint(&self, config: &Config) -> Result<Option<Url>> {
+        self.fill_each(self.refresh_endpoint.as_ref(), config)
+    }
+
+    /// Where OAuth 1.0a begins.
+    pub fn request_token_endpoint(&self, config: &Config) -> Result<Option<Url>> {
+        self.fill_each(self.request_token_endpoint.as_ref(), config)
+    }
+
+    /// Refuses config that makes no address of the provider. What is captured later may still be missing.
+    fn check_addresses(&self, config: &Config) -> Result<()> {
+        let known = |address: &Address| {
+            address
+                .fields()
+                .all(|name| config.values.contains_key(name) || self.field(name).is_none_or(Field::settable))
+        };
+        let mut addresses = self.addresses().map(|(_, address)| address).filter(|address| known(address));
+        addresses.try_for_each(|address| self.fill(address, config).map(drop))
     }
 
     /// Refuses authorization parameters that Tokenwell sets. Those of the entry can be set otherwise.
@@ -181,6 +324,7 @@ impl Provider {
             RESERVED_PARAMS.contains(&name.to_ascii_lowercase().as_str())
                 || (self.nonce() && name.eq_ignore_ascii_case("nonce"))
                 || self.user_scope_param().is_some_and(|own| own.eq_ignore_ascii_case(name))
+                || self.definition.param_names.values().any(|own| own.eq_ignore_ascii_case(name))
                 || name.eq_ignore_ascii_case("response_mode")
         };
         match params.keys().find(reserved) {
@@ -189,14 +333,11 @@ impl Provider {
         }
     }
 
-    fn fill(&self, template: &Template, config: &StringMap) -> Result<Url> {
-        let filled = template.fill(|name| {
-            let value = config.get(name)?;
-            self.fields.iter().find(|field| field.name() == name)?.substitute(value)
-        });
-        let url = filled.and_then(|text| self.transport.parse(&text, &self.pins));
-        url.map_err(|problem| {
-            config::invalid(&self.id, "", format!("makes no address of the provider: {problem}"))
-        })
+    fn fill_each(&self, address: Option<&Address>, config: &Config) -> Result<Option<Url>> {
+        address.map(|address| self.fill(address, config)).transpose()
+    }
+
+    fn params(params: &Params, config: &Config) -> StringMap {
+        filled(params, |name| config.get(name)).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

@@ -1,7 +1,10 @@
 //! Templates: URLs and values with `{field}` where config goes.
 
+use serde::Deserialize;
+
 /// A parsed template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(super) struct Template {
     parts: Vec<Part>,
 }
@@ -46,6 +49,20 @@ impl Template {
         })
     }
 
+    /// The template as it was written.
+    pub(super) fn text(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(literal) => literal.clone(),
+            Part::Field(name) => format!("{{{name}}}"),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// Whether it begins with this field.
+    pub(super) fn starts_with_field(&self, name: &str) -> bool {
+        matches!(self.parts.first(), Some(Part::Field(first)) if first == name)
+    }
+
     /// The text with every field's value in place, or which one is missing.
     ///
     /// Values go in as they are: they were checked against their declaration, and whoever makes a URL of the text parses
@@ -61,6 +78,14 @@ impl Template {
             }
         }
         Ok(text)
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).map_err(|problem| format!("`{text}` {problem}"))
     }
 }
 

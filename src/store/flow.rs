@@ -9,16 +9,18 @@ use super::{
     entity::flow::{ActiveModel, Column, Entity, Model},
     failed, is_orphan,
     seal::{Place, row_name},
+    secrets::SecretsColumn,
 };
 use crate::model::{
-    Completion, ConnectionId, Error, ExposeSecret as _, Flow, IntegrationId, Metadata, OffsetDateTime,
-    ProjectId, ProviderId, Result, SecretString, Uuid, digest,
+    Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, GrantType, IntegrationId, Metadata,
+    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid, digest,
 };
 
 const TABLE: &str = "flows";
 const CODE_VERIFIER: &str = "code_verifier";
 const AUTHORIZATION_URL: &str = "authorization_url";
 const PARKED_QUERY: &str = "parked_query";
+const SECRETS: &str = "secrets";
 const PENDING: &str = "pending";
 const PARKED: &str = "parked";
 const TAKEN: &str = "taken";
@@ -48,6 +50,8 @@ impl Store {
                 secret,
             )
         };
+        let secrets = Place::new(TABLE, SECRETS, &row, flow.project_id.as_str());
+        let secrets = self.seal_secrets(secrets, &SecretsColumn::of_flow(flow))?;
         let row = ActiveModel {
             id: Set(flow.id),
             project_id: Set(flow.project_id.to_string()),
@@ -55,6 +59,7 @@ impl Store {
             integration_id: Set(flow.integration_id.to_string()),
             provider_id: Set(flow.provider_id.to_string()),
             connection_id: Set(flow.connection_id.to_string()),
+            grant_type: Set(flow.grant_type.as_str().to_owned()),
             status: Set(PENDING.to_owned()),
             state_digest: Set(digest(new.state.expose_secret())),
             connect_digest: Set(digest(new.connect_token.expose_secret())),
@@ -64,7 +69,8 @@ impl Store {
             completion: Set(completion_name(flow.completion).to_owned()),
             redirect_uri: Set(flow.redirect_uri.clone()),
             code_verifier: Set(flow.code_verifier.as_ref().map(|it| seal(CODE_VERIFIER, it)).transpose()?),
-            config: Set(column::json(&flow.config)?),
+            config: Set(column::json(&flow.config.values)?),
+            secrets: Set(secrets),
             scopes: Set(column::json(&flow.scopes)?),
             metadata: Set(flow.metadata.as_ref().map(|it| column::json(it.as_map())).transpose()?),
             return_url: Set(flow.return_url.clone()),
@@ -119,6 +125,7 @@ impl Store {
         let done = Entity::update_many()
             .col_expr(Column::Status, Expr::value(TAKEN))
             .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::Secrets, Expr::value(None::<Vec<u8>>))
             .filter(Column::Id.eq(flow.id))
             .filter(Column::Status.eq(PENDING))
             .exec(&self.db)
@@ -168,6 +175,7 @@ impl Store {
             .col_expr(Column::Status, Expr::value(TAKEN))
             .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
             .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::Secrets, Expr::value(None::<Vec<u8>>))
             .filter(confirmed(&flow.project_id, flow.id, confirmation))
             .filter(Column::Status.eq(PARKED))
             .exec(&self.db)
@@ -217,6 +225,10 @@ impl Store {
             "confirm" => Completion::Confirm,
             _ => return Err(column::inconsistent(TABLE, row.id, "completion")),
         };
+        let grant_type = GrantType::parse(&row.grant_type);
+        let grant_type = grant_type.ok_or_else(|| column::inconsistent(TABLE, row.id, "grant_type"))?;
+        let secrets = Place::new(TABLE, SECRETS, &name, &row.project_id);
+        let mut secrets = self.open_secrets(secrets, row.secrets.as_deref())?;
         Ok(Flow {
             id: row.id,
             code_verifier: row.code_verifier.as_deref().map(|it| open(CODE_VERIFIER, it)).transpose()?,
@@ -228,7 +240,10 @@ impl Store {
             connection_id: ConnectionId::stored(row.connection_id),
             provider_id: ProviderId::stored(row.provider_id),
             redirect_uri: row.redirect_uri,
-            config: column::parse(&row.config)?,
+            grant_type,
+            request_token_secret: secrets.token_secret(),
+            nonce: secrets.nonce(),
+            config: Config { values: column::parse(&row.config)?, secrets: secrets.config() },
             scopes: column::parse(&row.scopes)?,
             metadata: row
                 .metadata

@@ -16,11 +16,12 @@ use super::{
     seal::{Place, row_name},
 };
 use crate::model::{
-    Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, Uuid,
+    Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";
 const CLIENT_SECRET: &str = "client_secret";
+const PRIVATE_KEY: &str = "private_key";
 
 impl Store {
     /// Inserts an integration. Fails if the project has one of this id.
@@ -31,7 +32,14 @@ impl Store {
             integration_id: Set(integration.id.to_string()),
             provider_id: Set(integration.provider_id.to_string()),
             client_id: Set(integration.client_id.clone()),
-            client_secret: Set(self.seal_client_secret(integration)?),
+            client_secret: Set(self.seal_of(
+                integration,
+                CLIENT_SECRET,
+                integration.client_secret.as_ref(),
+            )?),
+            private_key: Set(self.seal_of(integration, PRIVATE_KEY, integration.private_key.as_ref())?),
+            private_key_id: Set(integration.private_key_id.clone()),
+            certificate: Set(integration.certificate.clone()),
             scopes: Set(column::json(&integration.scopes)?),
             user_scopes: Set(column::json(&integration.user_scopes)?),
             create_time: Set(column::micros(integration.create_time)),
@@ -86,9 +94,14 @@ impl Store {
 
     /// Replaces what can change of an integration, if it has not changed since it was `old`.
     pub async fn put_integration(&self, old: &Integration, new: &Integration) -> Result<bool> {
+        let client_secret = self.seal_of(new, CLIENT_SECRET, new.client_secret.as_ref())?;
+        let private_key = self.seal_of(new, PRIVATE_KEY, new.private_key.as_ref())?;
         let done = Entity::update_many()
             .col_expr(Column::ClientId, Expr::value(new.client_id.clone()))
-            .col_expr(Column::ClientSecret, Expr::value(self.seal_client_secret(new)?))
+            .col_expr(Column::ClientSecret, Expr::value(client_secret))
+            .col_expr(Column::PrivateKey, Expr::value(private_key))
+            .col_expr(Column::PrivateKeyId, Expr::value(new.private_key_id.clone()))
+            .col_expr(Column::Certificate, Expr::value(new.certificate.clone()))
             .col_expr(Column::Scopes, Expr::value(column::json(&new.scopes)?))
             .col_expr(Column::UserScopes, Expr::value(column::json(&new.user_scopes)?))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(new.update_time)))
@@ -125,21 +138,31 @@ impl Store {
         }
     }
 
-    fn seal_client_secret(&self, integration: &Integration) -> Result<Option<Vec<u8>>> {
+    fn seal_of(
+        &self,
+        integration: &Integration,
+        column: &'static str,
+        secret: Option<&SecretString>,
+    ) -> Result<Option<Vec<u8>>> {
         let row = row_name(integration.row_id);
-        let place = Place::new(TABLE, CLIENT_SECRET, &row, integration.project_id.as_str());
-        let secret = integration.client_secret.as_ref();
+        let place = Place::new(TABLE, column, &row, integration.project_id.as_str());
         secret.map(|secret| self.keys.seal_text(&*self.random, place, secret)).transpose()
     }
 
     fn integration(&self, row: Model) -> Result<Integration> {
         let name = row_name(row.id);
-        let place = Place::new(TABLE, CLIENT_SECRET, &name, &row.project_id);
-        let client_secret =
-            row.client_secret.as_deref().map(|sealed| self.keys.open_text(place, sealed)).transpose()?;
+        let open = |column, sealed: Option<&[u8]>| {
+            let place = Place::new(TABLE, column, &name, &row.project_id);
+            sealed.map(|sealed| self.keys.open_text(place, sealed)).transpose()
+        };
+        let client_secret = open(CLIENT_SECRET, row.client_secret.as_deref())?;
+        let private_key = open(PRIVATE_KEY, row.private_key.as_deref())?;
         Ok(Integration {
             row_id: row.id,
             client_secret,
+            private_key,
+            private_key_id: row.private_key_id,
+            certificate: row.certificate,
             project_id: ProjectId::stored(row.project_id),
             id: IntegrationId::stored(row.integration_id),
             provider_id: ProviderId::stored(row.provider_id),

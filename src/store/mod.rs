@@ -10,10 +10,12 @@ mod connection;
 #[expect(unreachable_pub, reason = "the derive macros of entities want `pub`")]
 mod entity;
 mod flow;
+mod grant;
 mod integration;
 mod key;
 mod project;
 mod seal;
+mod secrets;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,8 +23,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, S
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use url::Url;
 
-pub use connection::{NewGrant, RefreshedTokens};
 pub use flow::NewFlow;
+pub use grant::{NewGrant, RefreshedTokens};
 pub use seal::{KeyRing, KeyRingError};
 
 use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};

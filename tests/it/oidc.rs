@@ -77,6 +77,7 @@ impl Oidc {
              documentation = \"https://openid.net/specs/openid-connect-core-1_0.html\"\n\
              authorization_endpoint = \"{issuer}/auth\"\ntoken_endpoint = \"{issuer}/token\"\n\
              hosts = [\"127.0.0.1\"]\nissuer = \"{issuer}\"\n\
+             authorization_response_iss_parameter_supported = true\n\
              token_endpoint_auth_method = \"client_secret_basic\"\ndefault_scopes = [\"openid\"]\n"
         );
         ("oidc.toml".to_owned(), text)

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every method and the permission that it takes. A test compares it with the protos.
-pub const PERMISSIONS: [(&str, Permission); 23] = [
+pub const PERMISSIONS: [(&str, Permission); 25] = [
     ("/tokenwell.auth.v1.AuthService/Begin", Permission::Begin),
     (COMPLETE, Permission::Complete),
     // `VIEW_FULL` takes `ReadCredentials` besides, which the service asks for.
@@ -21,6 +21,8 @@ pub const PERMISSIONS: [(&str, Permission); 23] = [
     ("/tokenwell.connection.v1.ConnectionService/List", Permission::Read),
     ("/tokenwell.connection.v1.ConnectionService/Delete", Permission::Write),
     ("/tokenwell.connection.v1.ConnectionService/GetConfig", Permission::Read),
+    ("/tokenwell.connection.v1.ConnectionService/UpdateConfig", Permission::Write),
+    ("/tokenwell.connection.v1.ConnectionService/Import", Permission::Write),
     ("/tokenwell.connection.v1.ConnectionService/GetMetadata", Permission::Read),
     ("/tokenwell.connection.v1.ConnectionService/SetMetadata", Permission::Write),
     ("/tokenwell.connection.v1.ConnectionService/UpdateMetadata", Permission::Write),

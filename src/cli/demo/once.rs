@@ -72,7 +72,7 @@ async fn get(demo: &Demo) -> Result<(Connection, OAuth2Credentials), Failure> {
     let connection = response.connection.ok_or("the answer has no connection")?;
     match connection.credentials.clone().and_then(|credentials| credentials.kind) {
         Some(Kind::Oauth2(oauth2)) => Ok((connection, oauth2)),
-        None => Err("the connection has no credentials".into()),
+        _ => Err("the connection has no tokens".into()),
     }
 }
 

@@ -11,10 +11,10 @@ use super::{
     output::{Output, print},
 };
 use crate::{
-    app::load_catalog,
+    app::{AppError, load_catalog},
     config::ProviderArgs,
     model::ProviderId,
-    provider::{Catalog, Field, Provider, Transport},
+    provider::{Catalog, Field, Provider, Transport, schema},
 };
 
 /// Arguments of `tokenwell providers`.
@@ -44,9 +44,9 @@ enum ProvidersCommand {
         #[command(flatten)]
         providers: ProviderArgs,
     },
-    /// Check catalog files, and say what is wrong with each.
+    /// Check catalog files, and say what is wrong with each, and in which line.
     Check {
-        /// The files.
+        /// The files. They may extend built-in entries and each other.
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
@@ -54,6 +54,8 @@ enum ProvidersCommand {
     ///
     /// Reports for each entry what was not carried over, and why. The exit status is 0 if the file could be read.
     Import(import::ImportArgs),
+    /// Print the JSON schema of catalog files, for editors.
+    Schema,
 }
 
 /// Runs the subcommand.
@@ -63,7 +65,7 @@ pub(super) fn run(args: &ProvidersArgs) -> Result<(), Failure> {
             let catalog = load_catalog(providers, &[])?;
             print(
                 *output,
-                &["id", "name", "categories", "config"],
+                &["id", "name", "categories", "grant types", "required config"],
                 catalog.iter().map(|it| row(it)).collect(),
             )
         }
@@ -75,23 +77,35 @@ pub(super) fn run(args: &ProvidersArgs) -> Result<(), Failure> {
         }
         ProvidersCommand::Check { files } => check(files),
         ProvidersCommand::Import(args) => import::run(args),
+        ProvidersCommand::Schema => {
+            println!("{:#}", schema());
+            Ok(())
+        }
     }
 }
 
+/// The files are checked together, on top of the built-in entries, so that they may extend these and each other.
 fn check(files: &[PathBuf]) -> Result<(), Failure> {
-    let mut faults = 0;
-    for file in files {
+    let read = |file: &PathBuf| {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-        match Catalog::default().add(&name, &text, Transport::Strict) {
-            Ok(()) => println!("{name}: ok"),
-            Err(fault) => {
-                faults += 1;
-                println!("{fault}");
-            }
+        Ok::<_, Failure>((name, text))
+    };
+    let texts = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut catalog = Catalog::built_in().map_err(AppError::Catalog)?;
+    let faults = catalog.add_files(texts.into_iter(), Transport::Strict).err().unwrap_or_default();
+    for file in files.iter().map(|file| file.display().to_string()) {
+        let mut faults = faults.iter().filter(|fault| fault.file == file).peekable();
+        if faults.peek().is_none() {
+            println!("{file}: ok");
         }
+        faults.for_each(|fault| println!("{fault}"));
     }
-    if faults == 0 { Ok(()) } else { Err(format!("{faults} of {} files have faults", files.len()).into()) }
+    match faults.len() {
+        0 => Ok(()),
+        1 => Err("1 fault".into()),
+        count => Err(format!("{count} faults").into()),
+    }
 }
 
 fn row(provider: &Provider) -> Vec<String> {
@@ -100,6 +114,7 @@ fn row(provider: &Provider) -> Vec<String> {
         provider.id().to_string(),
         provider.display_name().to_owned(),
         provider.categories().join(","),
+        provider.grant_types().iter().map(|it| it.as_str()).collect::<Vec<_>>().join(","),
         required.collect::<Vec<_>>().join(","),
     ]
 }

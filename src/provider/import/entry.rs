@@ -34,7 +34,10 @@ pub(super) fn import(id: String, keys: &Map<String, Value>) -> Imported {
         let text = entry.draft.text(&id, &entry.remarks.0)?;
         // What is written must load.
         let loaded = Catalog::default().add(&format!("{id}.toml"), &text, Transport::Strict);
-        loaded.map(|()| text).map_err(|fault| format!("it would not load: {}", fault.problem))
+        loaded.map(|()| text).map_err(|faults| {
+            let problems: Vec<_> = faults.into_iter().map(|fault| fault.problem).collect();
+            format!("it would not load: {}", problems.join("; "))
+        })
     });
     match text {
         Ok(text) => Imported { id, text: Some(text), remarks: entry.remarks.0 },
@@ -197,7 +200,10 @@ impl<'a> Entry<'a> {
             return true;
         }
         if given == "oauth_scopes" {
-            self.remarks.changed(key, "is no config here: the integration or a Begin names scopes");
+            self.remarks.changed(
+                key,
+                "is no config here: scopes are named by the integration, or when a connection is made",
+            );
             return true;
         }
         if automated {
@@ -230,7 +236,7 @@ impl<'a> Entry<'a> {
         field.required = required(declared, of, filled);
         field.capture = captures;
         if automated && !filled {
-            self.remarks.changed(&key, "was filled in by code of Nango: now a Begin gives it");
+            self.remarks.changed(&key, "was filled in by code of Nango: now whoever connects gives it");
         }
         if name != given {
             self.remarks.changed(&key, format!("is called `{name}` here"));

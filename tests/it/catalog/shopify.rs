@@ -140,5 +140,5 @@ fn check(query: &str, secret: Option<&str>) -> Result<(), Error> {
     let shopify = catalog.get(&ProviderId::parse("shopify").unwrap()).unwrap().clone();
     let query = CallbackQuery::parse(query).unwrap();
     let secret = secret.map(SecretString::from);
-    shopify.check_callback(&query, &map(&[("subdomain", "some-shop")]), secret.as_ref())
+    shopify.check_callback(&query, &map(&[("subdomain", "some-shop")]).into(), secret.as_ref())
 }

@@ -25,8 +25,12 @@ fn the_examples_of_every_entry_make_its_addresses() {
         for (key, endpoint) in [
             ("authorization_endpoint", house.provider(id).authorization_endpoint(&config)),
             ("token_endpoint", house.provider(id).token_endpoint(&config)),
+            ("refresh_endpoint", house.provider(id).refresh_endpoint(&config)),
         ] {
-            let mut expected = text(file, key).to_owned();
+            let Some(written) = file.get(key) else { continue };
+            // The first alternative: all examples are there. What is only captured is not.
+            let written = written.as_str().unwrap_or_else(|| texts(written)[0]);
+            let mut expected = written.to_owned();
             for (name, field) in house.fields(id).filter(|(_, field)| is_settable(field)) {
                 let value = text(field, "example");
                 let choices = field.get("enum").and_then(|choices| choices.as_array());
@@ -35,8 +39,12 @@ fn the_examples_of_every_entry_make_its_addresses() {
                 let value = choice.and_then(|choice| choice.get("substitute")?.as_str()).unwrap_or(value);
                 expected = expected.replace(&format!("{{{name}}}"), value);
             }
-            assert_eq!(endpoint.unwrap().as_str(), expected, "{id}");
-            check_url(&expected, &house.pins(id)).unwrap();
+            if expected.contains('{') {
+                continue;
+            }
+            assert_eq!(endpoint.unwrap().unwrap(), Url::parse(&expected).unwrap(), "{id}");
+            let address = expected.split('#').next().unwrap();
+            check_url(Url::parse(address).unwrap().as_str(), &house.pins(id)).unwrap();
         }
     }
 }
@@ -72,7 +80,8 @@ fn captured_addresses_are_pinned_and_defaults_are_valid() {
             if !default.is_empty() {
                 let mut given = house.examples(id);
                 given.remove(name);
-                assert_eq!(house.provider(id).read_config(&given).unwrap()[name], default, "{id}.{name}");
+                let config = house.provider(id).read_config(&given).unwrap();
+                assert_eq!(config.values[name], default, "{id}.{name}");
             }
         }
     }

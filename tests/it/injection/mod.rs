@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Map, Value};
 use tokenwell::{
-    model::{ProviderId, StringMap},
-    provider::{CallbackQuery, Catalog, Provider},
+    model::{Config, ProviderId, SecretMap, StringMap},
+    provider::{CallbackQuery, Catalog, Provider, Source},
 };
 use toml::Table;
 use url::{Host, Url};
@@ -31,6 +31,7 @@ impl House {
             let id = path.file_stem().unwrap().to_str().unwrap().to_owned();
             files.insert(id, fs::read_to_string(&path).unwrap().parse().unwrap());
         }
+        let files = files.iter().map(|(id, file)| (id.clone(), extended(&files, file))).collect();
         Self { catalog: Catalog::built_in().unwrap(), files }
     }
 
@@ -40,7 +41,7 @@ impl House {
 
     /// The hosts that a provider's endpoints may have.
     fn pins(&self, id: &str) -> Vec<&str> {
-        texts(&self.files[id]["hosts"])
+        self.files[id].get("hosts").map(texts).unwrap_or_default()
     }
 
     /// The declared config fields of a provider.
@@ -62,44 +63,94 @@ impl House {
             let mut given = self.examples(id);
             given.insert(name.to_owned(), value.to_owned());
             if let Ok(config) = self.provider(id).read_config(&given) {
-                self.check_endpoints(id, &config)?;
+                self.check_addresses(id, &config)?;
                 // An empty value counts as none.
                 taken |= !value.trim().is_empty();
             }
         }
         let mut config = self.provider(id).read_config(&self.examples(id)).unwrap();
+        // A lookup does not touch what a caller chose.
+        config.values.remove(name);
         for (from, key) in captures(field) {
             let captured = match from {
                 "callback" => {
                     let query =
                         url::form_urlencoded::Serializer::new(String::new()).append_pair(key, value).finish();
                     let Ok(query) = CallbackQuery::parse(&query) else { continue };
-                    self.provider(id).capture_from_callback(&query, &mut config)
+                    self.provider(id).capture(Source::Callback(&query), &mut config)
                 }
                 "token_response" => {
-                    let response = Map::from_iter([(key.to_owned(), Value::String(value.to_owned()))]);
-                    self.provider(id).capture_from_response(&response, &mut config)
+                    let response = at(key.split('.'), value);
+                    self.provider(id).capture(Source::TokenResponse(&response), &mut config)
+                }
+                "id_token" => {
+                    let claims = at([key].into_iter(), value);
+                    self.provider(id).capture(Source::IdToken(&claims), &mut config)
+                }
+                "lookup" => {
+                    let answer = at(key.split('/').skip(1), value);
+                    self.provider(id).capture(Source::Lookup(&answer), &mut config)
                 }
                 other => return Err(format!("`{other}` is no source that this test knows")),
             };
-            if captured.is_ok() {
+            if captured.is_ok() && config.get(name).is_some() {
                 taken = true;
-                self.check_endpoints(id, &config)?;
+                self.check_addresses(id, &config)?;
                 if text(field, "format") == "uri" {
-                    check_url(&config[name], &texts(&field["hosts"]))?;
+                    check_url(config.get(name).unwrap_or_default(), &texts(&field["hosts"]))?;
                 }
             }
         }
         Ok(taken)
     }
 
-    fn check_endpoints(&self, id: &str, config: &StringMap) -> Result<(), String> {
+    /// Whether whatever can be made of this config leads to the provider. What cannot be made leads nowhere.
+    fn check_addresses(&self, id: &str, config: &Config) -> Result<(), String> {
         let provider = self.provider(id);
-        for endpoint in [provider.authorization_endpoint(config), provider.token_endpoint(config)] {
-            let url = endpoint.map_err(|error| format!("an accepted config makes no address: {error}"))?;
+        let none = SecretMap::new();
+        let endpoints = [
+            provider.authorization_endpoint(config),
+            provider.token_endpoint(config),
+            provider.refresh_endpoint(config),
+            provider.request_token_endpoint(config),
+            provider.lookup(config, &none).map(|request| request.map(|request| request.url)),
+            provider.verification(config, &none).map(|request| request.map(|request| request.url)),
+        ];
+        for url in endpoints.into_iter().filter_map(Result::ok).flatten() {
+            let mut url = url;
+            url.set_fragment(None);
             check_url(url.as_str(), &self.pins(id))?;
         }
         Ok(())
+    }
+}
+
+/// An entry on top of the one that it extends: tables key by key.
+fn extended(files: &BTreeMap<String, Table>, file: &Table) -> Table {
+    fn merge(base: &mut Table, own: &Table) {
+        for (key, value) in own {
+            match (base.get_mut(key), value) {
+                (Some(toml::Value::Table(base)), toml::Value::Table(own)) => merge(base, own),
+                _ => drop(base.insert(key.clone(), value.clone())),
+            }
+        }
+    }
+    let mut whole = file.get("extends").map(|base| files[base.as_str().unwrap()].clone()).unwrap_or_default();
+    merge(&mut whole, file);
+    whole
+}
+
+/// A JSON value with this text at a path of members and places.
+fn at<'a>(mut path: impl Iterator<Item = &'a str>, text: &str) -> Value {
+    match path.next() {
+        None => Value::String(text.to_owned()),
+        Some(step) => match step.parse::<usize>() {
+            Ok(place) => {
+                let rest = at(path, text);
+                Value::Array((0..=place).map(|_| rest.clone()).collect())
+            }
+            Err(_) => Value::Object(Map::from_iter([(step.to_owned(), at(path, text))])),
+        },
     }
 }
 

@@ -1,15 +1,15 @@
 //! A store with a project and an integration in it, and short ways to make what goes into it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sea_orm::{ConnectionTrait as _, Statement};
 use tokenwell::{
     app::open_store,
     config::StorageArgs,
     model::{
-        Completion, Connection, ConnectionId, Credentials, Duration, ExposeSecret, FLOW_TTL, Flow,
-        Integration, IntegrationId, Metadata, OffsetDateTime, OsRandom, PageRequest, Project, ProjectId,
-        ProviderId, SecretString, StringMap, TokenSet, Uuid, uuid_v7,
+        Completion, Config, Connection, ConnectionId, Credentials, Duration, ExposeSecret, FLOW_TTL, Flow,
+        GrantType, Integration, IntegrationId, Metadata, OffsetDateTime, OsRandom, PageRequest, Project,
+        ProjectId, ProviderId, SecretString, Secrets, StringMap, TokenSet, Uuid, uuid_v7,
     },
     store::{NewFlow, NewGrant, Store},
 };
@@ -51,7 +51,7 @@ impl House {
     pub async fn grant_flow(&self, flow: &Flow, word: &str, now: OffsetDateTime) {
         let (config, scopes, tokens) =
             (config("subdomain", word), vec![format!("scope-{word}")], tokens(word, now));
-        let grant = NewGrant { flow, config: &config, granted_scopes: &scopes, tokens: &tokens };
+        let grant = grant(flow, &config, &scopes, &tokens);
         self.store.put_grant(&grant, now).await.unwrap();
     }
 
@@ -106,10 +106,36 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         provider_id: ProviderId::parse("zendesk").unwrap(),
         client_id: "client".to_owned(),
         client_secret: Some(secret("client-secret")),
+        private_key: Some(secret("private-key")),
+        private_key_id: Some("key-1".to_owned()),
+        certificate: Some("certificate".to_owned()),
         scopes: vec!["read".to_owned(), "write".to_owned()],
         user_scopes: vec!["user:read".to_owned()],
         create_time: start(),
         update_time: start(),
+    }
+}
+
+/// What the end of this flow brings, without further secrets.
+pub fn grant<'a>(
+    flow: &'a Flow,
+    config: &'a StringMap,
+    granted_scopes: &'a [String],
+    tokens: &'a TokenSet,
+) -> NewGrant<'a> {
+    static NONE: LazyLock<Secrets> = LazyLock::new(Secrets::default);
+    NewGrant {
+        project_id: &flow.project_id,
+        integration_row_id: flow.integration_row_id,
+        integration_id: &flow.integration_id,
+        provider_id: &flow.provider_id,
+        connection_id: &flow.connection_id,
+        grant_type: flow.grant_type,
+        metadata: flow.metadata.as_ref(),
+        config,
+        secrets: &NONE,
+        granted_scopes,
+        tokens,
     }
 }
 
@@ -123,7 +149,13 @@ pub fn flow(integration: &Integration, connection: &str) -> Flow {
         provider_id: integration.provider_id.clone(),
         redirect_uri: "https://connect.example.com/oauth/callback".to_owned(),
         code_verifier: Some(secret("verifier")),
-        config: config("subdomain", "asked"),
+        grant_type: GrantType::AuthorizationCode,
+        request_token_secret: Some(secret("request-token-secret")),
+        nonce: Some(secret("nonce")),
+        config: Config {
+            values: config("subdomain", "asked"),
+            secrets: [("app_key".to_owned(), secret("app-key"))].into(),
+        },
         scopes: vec!["read".to_owned()],
         metadata: None,
         return_url: Some("https://app.example.com/done".to_owned()),

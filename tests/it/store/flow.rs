@@ -60,7 +60,7 @@ async fn a_flow_comes_back_as_it_went_in(kind: Kind) {
                 (got.provider_id, got.redirect_uri),
                 (sent.provider_id.clone(), sent.redirect_uri.clone())
             );
-            assert_eq!((got.config, got.scopes), (sent.config.clone(), sent.scopes.clone()));
+            assert_eq!((got.config.values, got.scopes), (sent.config.values.clone(), sent.scopes.clone()));
             assert_eq!((got.metadata, got.return_url), (sent.metadata.clone(), sent.return_url.clone()));
             assert_eq!((got.completion, got.browser_digest), (sent.completion, None));
             assert_eq!((got.create_time, got.expire_time), (sent.create_time, sent.expire_time));

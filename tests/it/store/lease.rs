@@ -6,7 +6,7 @@ use tokenwell::{
 };
 
 use super::{
-    fixture::{House, at_once, config, metadata, start, tokens, words},
+    fixture::{House, at_once, metadata, start, tokens, words},
     on_both_databases,
 };
 use crate::support::database::Kind;
@@ -32,7 +32,7 @@ async fn take(house: &House, connection: &Connection, epoch: i64, now: OffsetDat
 
 async fn refresh(house: &House, connection: &Connection, epoch: i64, word: &str) -> bool {
     let tokens = tokens(word, start());
-    let refreshed = RefreshedTokens { tokens: &tokens, config: None, granted_scopes: None };
+    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None };
     house.store.put_refreshed(connection, epoch, &refreshed, start()).await.unwrap()
 }
 
@@ -97,8 +97,8 @@ async fn a_refresh_writes_credentials_and_nothing_else(kind: Kind) {
     let later = start() + Duration::minutes(2);
     let mut tokens = tokens("two", later);
     "DPoP".clone_into(&mut tokens.token_type);
-    let (config, scopes) = (config("instance", "eu"), vec!["less".to_owned()]);
-    let refreshed = RefreshedTokens { tokens: &tokens, config: Some(&config), granted_scopes: Some(&scopes) };
+    let scopes = vec!["less".to_owned()];
+    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: Some(&scopes) };
     assert!(house.store.put_refreshed(&connection, 2, &refreshed, later).await.unwrap());
 
     let (after, credentials) = house.get("ada").await;
@@ -108,7 +108,7 @@ async fn a_refresh_writes_credentials_and_nothing_else(kind: Kind) {
     assert_eq!(credentials.tokens.refresh_token_expire_time, Some(later + Duration::days(90)));
     assert_eq!(credentials.lease_until, None);
     assert!(credentials.epoch > 2, "the epoch has to go on: {}", credentials.epoch);
-    assert_eq!((&after.config, &after.granted_scopes), (&config, &scopes));
+    assert_eq!((&after.config, &after.granted_scopes), (&connection.config, &scopes));
     assert_eq!((after.metadata, after.metadata_version), (metadata("plan", "gold"), 2));
     assert_eq!((after.create_time, after.refresh_time), (start(), later));
     // What was committed once is not committed twice.
@@ -121,7 +121,7 @@ async fn a_refresh_keeps_what_it_does_not_bring(kind: Kind) {
     assert_eq!(take(&house, &connection, 1, start()).await, Some(2));
     let mut tokens = tokens("two", start());
     (tokens.refresh_token, tokens.refresh_token_expire_time, tokens.expire_time) = (None, None, None);
-    let refreshed = RefreshedTokens { tokens: &tokens, config: None, granted_scopes: None };
+    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None };
     assert!(house.store.put_refreshed(&connection, 2, &refreshed, start()).await.unwrap());
 
     let (after, credentials) = house.get("ada").await;

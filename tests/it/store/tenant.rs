@@ -42,7 +42,7 @@ async fn another_project_cannot_write_a_connection(kind: Kind) {
     let until = start() + Duration::minutes(1);
     assert_eq!(store.take_lease(&forged, 1, start(), until).await.unwrap(), None);
     let tokens = tokens("forged", start());
-    let refreshed = RefreshedTokens { tokens: &tokens, config: None, granted_scopes: None };
+    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None };
     assert!(!store.put_refreshed(&forged, 1, &refreshed, start()).await.unwrap());
     assert!(!store.put_needs_reauthorization(&forged, 1, start()).await.unwrap());
     assert_eq!(store.take_lease(&ada, 1, start(), until).await.unwrap(), Some(2));

@@ -1,10 +1,13 @@
 //! Between wire types and domain types: the only place where both are named.
 
+mod credentials;
+
 use std::collections::HashMap;
 
 use prost_types::{ListValue, Struct, Timestamp, Value as PbValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
+pub(super) use self::credentials::{imported, pb_grant_type, pb_granted};
 use super::pb;
 use crate::model::{
     Duration, Error, FieldViolation, Metadata, OffsetDateTime, Page, PageToken, Result, StringMap,
@@ -130,20 +133,8 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         update_time: Some(timestamp(connection.update_time)),
         refresh_time: Some(timestamp(connection.refresh_time)),
         etag: connection.etag(),
-    }
-}
-
-/// Credentials on the wire.
-pub(super) fn pb_credentials(tokens: &crate::model::TokenSet) -> pb::connection::v1::Credentials {
-    use crate::model::ExposeSecret as _;
-    use pb::connection::v1::{Credentials, OAuth2Credentials, credentials::Kind};
-
-    Credentials {
-        kind: Some(Kind::Oauth2(OAuth2Credentials {
-            access_token: tokens.access_token.expose_secret().to_owned(),
-            token_type: tokens.token_type.clone(),
-            expire_time: tokens.expire_time.map(timestamp),
-        })),
+        grant_type: pb_grant_type(connection.grant_type).into(),
+        secret_config: HashMap::new(),
     }
 }
 

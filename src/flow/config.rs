@@ -1,0 +1,68 @@
+//! Changing the config of connections: by callers, and by what providers tell on a refresh.
+
+use super::Flows;
+use crate::{
+    model::{
+        Config, Connection, ConnectionId, Credentials, IntegrationId, ProjectId, Result, StringMap, TokenSet,
+    },
+    oauth::{Grant, Registration},
+    provider::Source,
+};
+
+impl Flows {
+    /// Changes declared config: given keys replace those that are there, an empty value takes one away. Gives the config as
+    /// it is now, but for its secrets.
+    pub async fn update_config(
+        &self,
+        project: &ProjectId,
+        (integration, id): (&IntegrationId, &ConnectionId),
+        given: &StringMap,
+    ) -> Result<StringMap> {
+        // A try fails only if somebody else's has succeeded, and the call's deadline ends them all.
+        loop {
+            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
+            let provider = self.catalog().get(&connection.provider_id)?.clone();
+            let config = provider.update_config(&config_of(&connection, &credentials), given)?;
+            if self.store().put_config(&connection, &credentials.secrets, &config, self.now()).await? {
+                return Ok(config.values);
+            }
+        }
+    }
+
+    /// Captures config anew from what a refresh brought. What does not fit, or does not come, stays as it was.
+    pub(super) async fn recapture(
+        &self,
+        registration: Registration<'_>,
+        refreshed: &Connection,
+        grant: &Grant,
+        tokens: &TokenSet,
+    ) -> Result<()> {
+        let provider = registration.provider;
+        let mut captured = registration.config.clone();
+        if let Err(unfit) = provider.capture(Source::TokenResponse(grant.answer()), &mut captured) {
+            tracing::warn!(provider = %provider.id(), fields = unfit.names(), "a token response does not fit");
+        }
+        let current = captured.clone();
+        let told = Registration { config: &current, ..registration };
+        let looked_up = self.look_up(told, &tokens.access_token, &mut captured).await;
+        let begun = registration.config;
+        let name = (&refreshed.integration_id, &refreshed.id);
+        while captured.changed_since(begun).next().is_some() {
+            let (connection, credentials) = self.credentials_of(&refreshed.project_id, name).await?;
+            if connection.row_id != refreshed.row_id {
+                break;
+            }
+            let mut config = config_of(&connection, &credentials);
+            captured.changed_since(begun).for_each(|name| config.take_over(name, &captured));
+            if self.store().put_config(&connection, &credentials.secrets, &config, self.now()).await? {
+                break;
+            }
+        }
+        looked_up
+    }
+}
+
+/// A connection's config, with its secrets.
+pub(super) fn config_of(connection: &Connection, credentials: &Credentials) -> Config {
+    Config { values: connection.config.clone(), secrets: credentials.secrets.config.clone() }
+}

@@ -1,0 +1,146 @@
+//! Redeem: from a code that was examined to a stored connection.
+
+use super::{
+    Flows,
+    complete::Redeemable,
+    failure::{client_failed, exchange_failed},
+    refresh::persistently,
+    token::token_set,
+};
+use crate::{
+    model::{Config, Error, Flow, OffsetDateTime, Result, SecretMap, SecretString, Secrets, TokenSet},
+    oauth::{Code, Expected, Grant, Registration, RequestToken},
+    provider::{Source, Unfit},
+    store::NewGrant,
+};
+
+/// What a provider granted, as it will be stored.
+struct Fruit {
+    tokens: TokenSet,
+    token_secret: Option<SecretString>,
+    scopes: Option<Vec<String>>,
+}
+
+impl Flows {
+    /// Turns a code into a connection. From here on the flow is spent, whatever happens.
+    pub(super) async fn redeem(&self, flow: &Flow, redeemable: Redeemable) -> Result<()> {
+        let Redeemable { integration, provider, mut config, code, request_token } = redeemable;
+        let begun = config.clone();
+        let registration = Registration { provider: &provider, integration: &integration, config: &begun };
+        let fruit = match request_token {
+            Some(token) => {
+                let secret = flow.request_token_secret.clone();
+                let secret = secret.ok_or_else(|| Error::internal("a flow has no request token secret"))?;
+                let request_token = RequestToken { token, secret };
+                self.redeem_oauth1(registration, &request_token, &code, &mut config).await?
+            }
+            None => self.redeem_code(registration, flow, &code, &mut config).await?,
+        };
+        let granted = config.clone();
+        let registration = Registration { config: &granted, ..registration };
+        self.look_up(registration, &fruit.tokens.access_token, &mut config).await?;
+        let secrets =
+            Secrets { config: config.secrets, token_secret: fruit.token_secret, ..Secrets::default() };
+        let new = NewGrant {
+            project_id: &flow.project_id,
+            integration_row_id: flow.integration_row_id,
+            integration_id: &flow.integration_id,
+            provider_id: &flow.provider_id,
+            connection_id: &flow.connection_id,
+            grant_type: flow.grant_type,
+            metadata: flow.metadata.as_ref(),
+            config: &config.values,
+            secrets: &secrets,
+            granted_scopes: fruit.scopes.as_ref().unwrap_or(&flow.scopes),
+            tokens: &fruit.tokens,
+        };
+        // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
+        persistently(|| self.store().put_grant(&new, self.now())).await
+    }
+
+    async fn redeem_code(
+        &self,
+        registration: Registration<'_>,
+        flow: &Flow,
+        code: &SecretString,
+        config: &mut Config,
+    ) -> Result<Fruit> {
+        let provider = registration.provider;
+        let asked = self.now();
+        let code =
+            Code { code, redirect_uri: &flow.redirect_uri, code_verifier: flow.code_verifier.as_ref() };
+        let grant = self.oauth().exchange(registration, code).await;
+        let grant = grant.map_err(|failure| exchange_failed(failure, provider))?;
+        self.capture_grant(registration, &grant, flow.nonce.as_ref(), asked, config).await?;
+        let tokens = token_set(provider, flow.grant_type, &grant, None, asked);
+        Ok(Fruit { tokens, token_secret: None, scopes: grant.scopes })
+    }
+
+    /// Adds to the config what the token response and its `id_token` say.
+    async fn capture_grant(
+        &self,
+        registration: Registration<'_>,
+        grant: &Grant,
+        nonce: Option<&SecretString>,
+        now: OffsetDateTime,
+        config: &mut Config,
+    ) -> Result<()> {
+        let provider = registration.provider;
+        let unfit = |unfit: Unfit| unfit.in_response(provider);
+        provider.capture(Source::TokenResponse(grant.answer()), config).map_err(unfit)?;
+        if !provider.reads_id_token() {
+            return Ok(());
+        }
+        let endpoints = self.oauth().endpoints(registration).await;
+        let endpoints = endpoints.map_err(|failure| client_failed(failure, provider))?;
+        let expected = Expected {
+            client_id: &registration.integration.client_id,
+            issuer: endpoints.issuer(),
+            nonce,
+            now,
+        };
+        match grant.claims(&expected).map_err(|failure| client_failed(failure, provider))? {
+            Some(claims) => provider.capture(Source::IdToken(&claims), config).map_err(unfit),
+            None => Ok(()),
+        }
+    }
+
+    async fn redeem_oauth1(
+        &self,
+        registration: Registration<'_>,
+        request_token: &RequestToken,
+        verifier: &SecretString,
+        config: &mut Config,
+    ) -> Result<Fruit> {
+        let provider = registration.provider;
+        let credentials = self.oauth().access_token(registration, request_token, verifier).await;
+        let credentials = credentials.map_err(|failure| exchange_failed(failure, provider))?;
+        provider
+            .capture(Source::TokenResponse(&credentials.answer), config)
+            .map_err(|unfit| unfit.in_response(provider))?;
+        let tokens = TokenSet {
+            access_token: credentials.token,
+            token_type: "OAuth".to_owned(),
+            expire_time: None,
+            refresh_token: None,
+            refresh_token_expire_time: None,
+        };
+        Ok(Fruit { tokens, token_secret: Some(credentials.secret), scopes: None })
+    }
+
+    /// Adds to the config what only an API call tells, if the entry declares one.
+    pub(super) async fn look_up(
+        &self,
+        registration: Registration<'_>,
+        access_token: &SecretString,
+        config: &mut Config,
+    ) -> Result<()> {
+        let provider = registration.provider;
+        let credentials = SecretMap::from([("access_token".to_owned(), access_token.clone())]);
+        let Some(request) = provider.lookup(registration.config, &credentials)? else { return Ok(()) };
+        let answer = self.oauth().look_up(registration, request).await;
+        let answer = answer.map_err(|failure| client_failed(failure, provider))?;
+        let captured = provider.capture(Source::Lookup(&answer), config);
+        captured.map_err(|unfit| unfit.in_response(provider))
+    }
+}

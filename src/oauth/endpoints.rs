@@ -1,0 +1,147 @@
+//! Where a provider's endpoints are: as its entry says, or as its issuer's metadata says (RFC 8414, OpenID Connect
+//! Discovery).
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Failure, OAuthClient, Registration, http::MAX_METADATA_BYTES};
+use crate::provider::Provider;
+
+/// How long metadata is believed.
+const LIFETIME: Duration = Duration::from_hours(1);
+const MAX_ISSUERS: u64 = 1_000;
+
+/// One provider's endpoints, for one config.
+#[derive(Debug, Clone, Default)]
+pub struct Endpoints {
+    authorization: Option<Url>,
+    token: Option<Url>,
+    refresh: Option<Url>,
+    issuer: Option<String>,
+    iss_required: bool,
+}
+
+/// The metadata of issuers, remembered for a while.
+#[derive(Clone)]
+pub(super) struct Metadata {
+    documents: Cache<String, Arc<Document>>,
+}
+
+/// The members of a metadata document that are used (RFC 8414, section 2; RFC 9207, section 3).
+#[derive(Debug, Deserialize)]
+struct Document {
+    issuer: String,
+    authorization_endpoint: Option<String>,
+    token_endpoint: Option<String>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// The authorization endpoint.
+    pub fn authorization(&self) -> Result<&Url, Failure> {
+        self.authorization.as_ref().ok_or_else(|| missing("authorization"))
+    }
+
+    /// The token endpoint.
+    pub fn token(&self) -> Result<&Url, Failure> {
+        self.token.as_ref().ok_or_else(|| missing("token"))
+    }
+
+    /// Where refresh tokens go.
+    pub fn refresh(&self) -> Result<&Url, Failure> {
+        self.refresh.as_ref().map_or_else(|| self.token(), Ok)
+    }
+
+    /// The issuer.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether the issuer says that every callback names it.
+    #[must_use]
+    pub fn requires_issuer(&self) -> bool {
+        self.iss_required
+    }
+}
+
+fn missing(which: &str) -> Failure {
+    Failure::invalid(format!("its metadata names no {which} endpoint"))
+}
+
+// === impl OAuthClient ===
+
+impl OAuthClient {
+    /// The endpoints for this config.
+    pub async fn endpoints(&self, registration: Registration<'_>) -> Result<Endpoints, Failure> {
+        let Registration { provider, config, .. } = registration;
+        let own = |error| Failure::own_fault(&error);
+        let mut endpoints = Endpoints {
+            authorization: provider.authorization_endpoint(config).map_err(own)?,
+            token: provider.token_endpoint(config).map_err(own)?,
+            refresh: provider.refresh_endpoint(config).map_err(own)?,
+            issuer: provider.issuer(config).map_err(own)?,
+            iss_required: provider.requires_issuer(),
+        };
+        if let (true, Some(issuer)) = (provider.discovery(), &endpoints.issuer) {
+            let document = self.document(provider, issuer).await?;
+            let found =
+                |address: &Option<String>| address.as_deref().map(|it| provider.pinned(it)).transpose();
+            let foreign = |_| Failure::invalid("its metadata names an endpoint that is not on its own hosts");
+            if endpoints.authorization.is_none() {
+                endpoints.authorization = found(&document.authorization_endpoint).map_err(foreign)?;
+            }
+            if endpoints.token.is_none() {
+                endpoints.token = found(&document.token_endpoint).map_err(foreign)?;
+            }
+            endpoints.iss_required |= document.authorization_response_iss_parameter_supported;
+        }
+        Ok(endpoints)
+    }
+
+    async fn document(&self, provider: &Provider, issuer: &str) -> Result<Arc<Document>, Failure> {
+        let fetched =
+            self.metadata.documents.try_get_with(issuer.to_owned(), self.fetch_document(provider, issuer));
+        fetched.await.map_err(|failure| (*failure).clone())
+    }
+
+    async fn fetch_document(&self, provider: &Provider, issuer: &str) -> Result<Arc<Document>, Failure> {
+        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let url = provider.pinned(&address).map_err(|error| Failure::own_fault(&error))?;
+        let answer = self.http.get(url.as_str(), MAX_METADATA_BYTES).await?;
+        if answer.status.is_server_error() {
+            let problem = format!("its metadata answered with status {}", answer.status.as_u16());
+            return Err(Failure::Unavailable { problem, retry_after: None });
+        }
+        let document: Option<Document> = serde_json::from_slice(&answer.body).ok();
+        match document {
+            Some(document) if answer.status.is_success() && document.issuer == issuer => {
+                Ok(Arc::new(document))
+            }
+            Some(_) if answer.status.is_success() => {
+                Err(Failure::invalid("its metadata names another issuer"))
+            }
+            _ => Err(Failure::invalid("its metadata is none")),
+        }
+    }
+}
+
+// === impl Metadata ===
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { documents: Cache::builder().max_capacity(MAX_ISSUERS).time_to_live(LIFETIME).build() }
+    }
+}
+
+impl std::fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metadata").field("documents", &self.documents.entry_count()).finish()
+    }
+}

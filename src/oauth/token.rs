@@ -1,0 +1,148 @@
+//! The token requests of OAuth 2.0 (RFC 6749, sections 4.1.3, 4.4.2 and 6).
+
+use std::borrow::Cow;
+
+use oauth2::{
+    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardRevocableToken,
+    StandardTokenResponse, TokenResponse as _, TokenUrl,
+    basic::{
+        BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+    },
+};
+
+use super::{Code, Endpoints, Failure, Grant, OAuthClient, Registration, dialect::Line, response::Members};
+use crate::{
+    model::{Duration, ExposeSecret as _, SecretString, StringMap},
+    provider::AuthMethod,
+};
+
+/// The crate's client with our token response, once it is told the token endpoint.
+type TokenClient<HasTokenUrl = EndpointNotSet> = Client<
+    BasicErrorResponse,
+    StandardTokenResponse<Members, BasicTokenType>,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    HasTokenUrl,
+>;
+
+impl OAuthClient {
+    /// Redeems an authorization code (RFC 6749, section 4.1.3).
+    pub async fn exchange(&self, registration: Registration<'_>, code: Code<'_>) -> Result<Grant, Failure> {
+        let endpoints = self.endpoints(registration).await?;
+        let client = configured(registration, endpoints.token()?.clone());
+        let redirect = redirect_url(code.redirect_uri)?;
+        let mut request = client
+            .exchange_code(AuthorizationCode::new(code.code.expose_secret().to_owned()))
+            .set_redirect_uri(Cow::Owned(redirect));
+        if let Some(verifier) = code.code_verifier {
+            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
+        }
+        let params = registration.provider.token_params(registration.config);
+        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+    }
+
+    /// Renews tokens (RFC 6749, section 6).
+    pub async fn refresh(
+        &self,
+        registration: Registration<'_>,
+        refresh_token: &SecretString,
+    ) -> Result<Grant, Failure> {
+        let endpoints = self.endpoints(registration).await?;
+        let client = configured(registration, endpoints.refresh()?.clone());
+        let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
+        let request = client.exchange_refresh_token(&refresh_token);
+        let params = registration.provider.refresh_params(registration.config);
+        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+    }
+
+    /// Gets a token for the client itself (RFC 6749, section 4.4.2).
+    pub async fn client_credentials(
+        &self,
+        registration: Registration<'_>,
+        scopes: &[String],
+    ) -> Result<Grant, Failure> {
+        let endpoints = self.endpoints(registration).await?;
+        let client = configured(registration, endpoints.token()?.clone());
+        let mut request = client.exchange_client_credentials();
+        if !scopes.is_empty() {
+            // One scope as far as the crate knows: it always joins with a space.
+            request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
+        }
+        let params = registration.provider.client_credentials_params(registration.config);
+        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+    }
+
+    fn line<'a>(
+        &self,
+        registration: Registration<'a>,
+        endpoints: &Endpoints,
+        mut params: StringMap,
+    ) -> Result<Line<'a>, Failure> {
+        if registration.provider.auth_method() == AuthMethod::PrivateKeyJwt {
+            params.extend(self.assertion(registration, endpoints)?);
+        }
+        let http = self.http_for(registration)?;
+        Ok(Line { http, registration, params, now: self.clock.now() })
+    }
+}
+
+fn configured(registration: Registration<'_>, endpoint: url::Url) -> TokenClient<EndpointSet> {
+    let Registration { provider, integration, .. } = registration;
+    let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
+        .set_token_uri(TokenUrl::from_url(endpoint));
+    let (auth_type, with_secret) = match provider.auth_method() {
+        AuthMethod::ClientSecretBasic => (AuthType::BasicAuth, true),
+        AuthMethod::ClientSecretPost => (AuthType::RequestBody, true),
+        AuthMethod::None | AuthMethod::PrivateKeyJwt | AuthMethod::TlsClientAuth => {
+            (AuthType::RequestBody, false)
+        }
+    };
+    let client = client.set_auth_type(auth_type);
+    match &integration.client_secret {
+        Some(secret) if with_secret => {
+            client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
+        }
+        _ => client,
+    }
+}
+
+fn granted(
+    result: Result<
+        StandardTokenResponse<Members, BasicTokenType>,
+        RequestTokenError<Failure, BasicErrorResponse>,
+    >,
+) -> Result<Grant, Failure> {
+    let response = result.map_err(|error| match error {
+        RequestTokenError::Request(failure) => failure,
+        // The crate's parse error holds the raw answer, and so tokens: it ends here.
+        RequestTokenError::Parse(..) | RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
+            Failure::invalid("its members have the wrong types")
+        }
+    })?;
+    let seconds = |seconds: std::time::Duration| Duration::try_from(seconds).ok();
+    let members = response.extra_fields();
+    Ok(Grant {
+        access_token: response.access_token().secret().to_owned().into(),
+        token_type: match response.token_type() {
+            BasicTokenType::Bearer => "Bearer".to_owned(),
+            other => other.as_ref().to_owned(),
+        },
+        expires_in: response.expires_in().and_then(seconds),
+        refresh_token: response.refresh_token().map(|token| token.secret().to_owned().into()),
+        refresh_token_expires_in: members.refresh_token_expires_in(),
+        scopes: response
+            .scopes()
+            .map(|scopes| scopes.iter().map(|scope| scope.as_str().to_owned()).collect()),
+        members: members.clone(),
+    })
+}
+
+pub(super) fn redirect_url(text: &str) -> Result<RedirectUrl, Failure> {
+    RedirectUrl::new(text.to_owned()).map_err(|_| Failure::invalid("its redirect_uri is no URL"))
+}

@@ -1,0 +1,123 @@
+//! Addresses of a provider: templates, and the hosts that they are pinned to.
+
+use url::Url;
+
+use super::{Field, Provider, config, definition::Endpoint, template::Template};
+use crate::model::{Config, Result};
+
+/// What a value must not bring into an address, so that it stays in its part of it.
+const DELIMITERS: [char; 8] = ['/', '?', '#', '\\', '@', '%', ':', '&'];
+
+/// One address, as alternatives of which the first that can be filled is used.
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    alternatives: Vec<Alternative>,
+}
+
+#[derive(Debug, Clone)]
+struct Alternative {
+    template: Template,
+    fragment: Option<String>,
+}
+
+// === impl Address ===
+
+impl Address {
+    pub(super) fn parse(endpoint: &Endpoint) -> Result<Self, String> {
+        Self::read(endpoint, |text| Ok(Alternative { template: Template::parse(text)?, fragment: None }))
+    }
+
+    /// An address that may end in a fragment, which stays behind the parameters that are added.
+    pub(super) fn with_fragment(endpoint: &Endpoint) -> Result<Self, String> {
+        Self::read(endpoint, |text| match text.split_once('#') {
+            Some((_, fragment)) if fragment.contains(['{', '}']) => {
+                Err("has a field in its fragment".to_owned())
+            }
+            Some((text, fragment)) => {
+                Ok(Alternative { template: Template::parse(text)?, fragment: Some(fragment.to_owned()) })
+            }
+            None => Ok(Alternative { template: Template::parse(text)?, fragment: None }),
+        })
+    }
+
+    fn read(endpoint: &Endpoint, read: impl Fn(&str) -> Result<Alternative, String>) -> Result<Self, String> {
+        if endpoint.0.is_empty() {
+            return Err("is empty".to_owned());
+        }
+        let alternatives = endpoint.0.iter().map(|text| read(text)).collect::<Result<_, _>>()?;
+        Ok(Self { alternatives })
+    }
+
+    /// The alternatives, each as an address of its own.
+    pub(super) fn each(&self) -> impl Iterator<Item = Self> {
+        self.alternatives.iter().map(|alternative| Self { alternatives: vec![alternative.clone()] })
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.alternatives.iter().flat_map(|alternative| alternative.template.fields())
+    }
+
+    /// The first alternative whose fields all have values, or the last one.
+    fn chosen(&self, config: &Config) -> Option<&Alternative> {
+        let known = |name: &str| config.values.contains_key(name);
+        let complete = |alternative: &&Alternative| alternative.template.fields().all(known);
+        self.alternatives.iter().find(complete).or(self.alternatives.last())
+    }
+}
+
+impl Alternative {
+    fn fill(&self, config: &Config, fields: &[Field]) -> Result<String, String> {
+        for name in self.template.fields() {
+            let Some(field) = fields.iter().find(|field| field.name() == name) else { continue };
+            let value = part(name, config, fields).unwrap_or_default();
+            // What the entry itself chose is as it was meant, and what leads may be a whole address: it was pinned by itself.
+            let whole = !field.choices().is_empty() || self.template.starts_with_field(name);
+            let climbs = value.split('/').any(|segment| segment == "." || segment == "..");
+            if climbs || (!whole && value.contains(DELIMITERS)) {
+                return Err(format!("`{name}` would leave its part of the address"));
+            }
+        }
+        self.template.fill(|name| part(name, config, fields))
+    }
+}
+
+fn part<'a>(name: &str, config: &'a Config, fields: &'a [Field]) -> Option<&'a str> {
+    let value = config.values.get(name)?;
+    fields.iter().find(|field| field.name() == name)?.substitute(value)
+}
+
+// === impl Provider ===
+
+impl Provider {
+    /// The address for this config, checked against the pins.
+    pub(super) fn fill(&self, address: &Address, config: &Config) -> Result<Url> {
+        let chosen = address.chosen(config);
+        let mut url = self.checked(self.text(chosen, config))?;
+        url.set_fragment(chosen.and_then(|chosen| chosen.fragment.as_deref()));
+        Ok(url)
+    }
+
+    /// The same, in the spelling of the entry: for what is compared as text.
+    pub(super) fn fill_text(&self, address: &Address, config: &Config) -> Result<String> {
+        let text = self.text(address.chosen(config), config);
+        self.checked(text.clone())?;
+        Ok(text.unwrap_or_default())
+    }
+
+    /// Checks an address that the provider's metadata names as one of the entry's own would be.
+    pub fn pinned(&self, address: &str) -> Result<Url> {
+        self.checked(Ok(address.to_owned()))
+    }
+
+    fn text(&self, chosen: Option<&Alternative>, config: &Config) -> Result<String, String> {
+        chosen
+            .map_or_else(|| Err("it has no template".to_owned()), |chosen| chosen.fill(config, &self.fields))
+    }
+
+    fn checked(&self, address: Result<String, String>) -> Result<Url> {
+        let url = address.and_then(|text| self.transport.parse(&text, &self.pins));
+        url.map_err(|problem| {
+            config::invalid(&self.id, "", format!("makes no address of the provider: {problem}"))
+        })
+    }
+}

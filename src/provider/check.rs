@@ -1,0 +1,283 @@
+//! What types cannot say of an entry: that it is complete, that names have declarations, that examples work.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Address, Definition, Field, Provider, RESERVED_PARAMS, Transport,
+    definition::{BodyFormat, Capture, Params, RequestMethod},
+    entry::Problem,
+    request::{CREDENTIALS, Request},
+};
+use crate::model::{Config, GrantType};
+
+/// RFC 6749's parameters that `param_names` may rename.
+const RENAMABLE: [&str; 12] = [
+    "client_assertion",
+    "client_id",
+    "client_secret",
+    "code",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+    "grant_type",
+    "redirect_uri",
+    "refresh_token",
+    "response_type",
+    "scope",
+];
+
+/// Everything that is wrong with an entry.
+pub(super) fn problems(provider: &Provider) -> Vec<Problem> {
+    let mut found = Found(Vec::new());
+    found.about(provider);
+    found.endpoints(provider);
+    found.fields(provider);
+    found.params(provider);
+    if found.0.is_empty() {
+        found.examples(provider);
+    }
+    found.0
+}
+
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn add(&mut self, path: &str, problem: impl Into<String>) {
+        self.0.push((path.to_owned(), problem.into()));
+    }
+
+    fn require(&mut self, holds: bool, path: &str, problem: impl Into<String>) {
+        if !holds {
+            self.add(path, problem);
+        }
+    }
+
+    fn about(&mut self, provider: &Provider) {
+        let definition = &provider.definition;
+        self.require(!definition.display_name.trim().is_empty(), "display_name", "`display_name` is empty");
+        self.require(!definition.categories.is_empty(), "categories", "`categories` is empty: name one");
+        let page = url::Url::parse(&definition.documentation);
+        let https =
+            page.is_ok_and(|page| page.scheme() == "https" || provider.transport == Transport::LoopbackHttp);
+        self.require(https, "documentation", "`documentation` is no https URL");
+        self.require(!definition.grant_types.is_empty(), "grant_types", "`grant_types` is empty: name one");
+        if definition.pkce_disabled_reason.as_ref().is_some_and(|reason| reason.trim().len() < 20) {
+            let problem = "`pkce_disabled_reason` says nothing: write down why the provider refuses PKCE";
+            self.add("pkce_disabled_reason", problem);
+        }
+    }
+
+    fn endpoints(&mut self, provider: &Provider) {
+        let definition = &provider.definition;
+        let has = |grant_type| definition.grant_types.contains(&grant_type);
+        let addressed = provider.addresses().next().is_some();
+        self.require(
+            !addressed || !definition.hosts.is_empty(),
+            "hosts",
+            "`hosts` is empty: name the hosts of the endpoints",
+        );
+        let found = definition.discovery;
+        if found && provider.issuer.is_none() {
+            self.add("discovery", "`discovery` needs an `issuer`");
+        }
+        if has(GrantType::AuthorizationCode) || has(GrantType::OAuth1) {
+            let there = provider.authorization_endpoint.is_some() || found;
+            self.require(there, "", "missing field `authorization_endpoint`");
+        }
+        if definition.grant_types.iter().any(|it| !matches!(it, GrantType::ApiKey | GrantType::Basic)) {
+            self.require(provider.token_endpoint.is_some() || found, "", "missing field `token_endpoint`");
+        }
+        self.require(
+            has(GrantType::OAuth1) == provider.request_token_endpoint.is_some(),
+            "request_token_endpoint",
+            "`request_token_endpoint` and the grant type `oauth1` need each other",
+        );
+        let both = has(GrantType::OAuth1) && has(GrantType::AuthorizationCode);
+        self.require(!both, "grant_types", "`oauth1` and `authorization_code` need entries of their own");
+        let json_query = definition.token_request_method == RequestMethod::Get
+            && definition.token_request_format == BodyFormat::Json;
+        self.require(!json_query, "token_request_format", "`GET` has no body that could be JSON");
+    }
+
+    fn fields(&mut self, provider: &Provider) {
+        for field in &provider.fields {
+            self.field(provider, field);
+        }
+        for (path, address) in provider.addresses() {
+            let names: BTreeSet<_> = address.fields().collect();
+            for name in names {
+                self.field_of_address(provider, path, name);
+            }
+        }
+    }
+
+    fn field(&mut self, provider: &Provider, field: &Field) {
+        let path = format!("config.{}", field.name());
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let named = field.name().bytes().all(plain) && !CREDENTIALS.contains(&field.name());
+        self.require(
+            named,
+            &path,
+            format!("`{path}`: a name is lower-case letters, digits and `_`, and none of credentials"),
+        );
+        if field.secret() && (field.default_value().is_some() || !field.choices().is_empty()) {
+            self.add(&path, format!("`{path}`: a secret has no default and no enum"));
+        }
+        if let Some(default) = field.default_value()
+            && field.normalize(default).as_deref() != Ok(default)
+        {
+            self.add(&format!("{path}.default"), format!("`{path}.default` is not a valid value"));
+        }
+        if !field.example().is_empty()
+            && let Err(problem) = field.normalize(field.example())
+        {
+            self.add(&format!("{path}.example"), format!("`{path}.example` {problem}"));
+        }
+        for capture in field.captures() {
+            match capture {
+                Capture::Lookup(_) if provider.lookup.is_none() => {
+                    self.add(&path, format!("`{path}` is captured from a lookup: add `[lookup]`"));
+                }
+                Capture::Lookup(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
+                    self.add(&path, format!("`{path}`: `{pointer}` is no JSON pointer: it begins with `/`"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn field_of_address(&mut self, provider: &Provider, path: &str, name: &str) {
+        let Some(field) = provider.field(name) else {
+            return self.add(path, format!("`{{{name}}}` is not declared: add `[config.{name}]`"));
+        };
+        let config = format!("config.{name}");
+        self.require(
+            !field.secret(),
+            &config,
+            format!("`{config}` is secret and cannot be part of an address"),
+        );
+        self.require(
+            field.constrained(),
+            &config,
+            format!("`{config}` is part of an address: give it a format, a pattern or an enum"),
+        );
+    }
+
+    fn params(&mut self, provider: &Provider) {
+        let definition = &provider.definition;
+        for name in definition.authorization_params.keys() {
+            // BambooHR wants a `request` that is none of RFC 9101.
+            let reserved = RESERVED_PARAMS.contains(&name.as_str()) && name != "request";
+            let path = format!("authorization_params.{name}");
+            self.require(!reserved, &path, format!("`{path}` is set by tokenwell itself"));
+        }
+        for name in definition.param_names.keys() {
+            let path = format!("param_names.{name}");
+            let known = RENAMABLE.contains(&name.as_str());
+            self.require(known, &path, format!("`{path}` is not one of {}", RENAMABLE.join(", ")));
+        }
+        self.headers("token_headers", &definition.token_headers);
+        for (table, params) in tables(definition) {
+            for (name, template) in params {
+                let path = format!("{table}.{name}");
+                self.names(provider, &path, template.fields(), &[]);
+            }
+        }
+        for (name, request) in [("lookup", &provider.lookup), ("verification", &provider.verification)] {
+            if let Some(request) = request {
+                self.request(provider, name, request);
+            }
+        }
+    }
+
+    fn request(&mut self, provider: &Provider, name: &str, request: &Request) {
+        self.headers(&format!("{name}.headers"), &request.definition.headers);
+        for template in request.templates() {
+            self.names(provider, name, template.fields(), &CREDENTIALS);
+        }
+    }
+
+    fn headers(&mut self, table: &str, headers: &Params) {
+        for name in headers.keys() {
+            let path = format!("{table}.{name}");
+            let token = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            let own = ["authorization", "content-type", "content-length", "host"];
+            let fit = name.bytes().all(token) && !own.contains(&name.to_ascii_lowercase().as_str());
+            self.require(fit, &path, format!("`{path}` is no header that can be added"));
+        }
+    }
+
+    fn names<'a>(
+        &mut self,
+        provider: &Provider,
+        path: &str,
+        names: impl Iterator<Item = &'a str>,
+        further: &[&str],
+    ) {
+        for name in names {
+            if provider.field(name).is_none() && !further.contains(&name) {
+                self.add(path, format!("`{{{name}}}` is not declared: add `[config.{name}]`"));
+            }
+        }
+    }
+
+    /// Every address can be made of the examples, and then satisfies the pins.
+    fn examples(&mut self, provider: &Provider) {
+        let mut config = Config::default();
+        for field in provider.fields.iter().filter(|field| !field.secret()) {
+            let example = match field.example() {
+                "" => field.default_value().unwrap_or_default(),
+                example => example,
+            };
+            if let Ok(value) = field.normalize(example) {
+                config.values.insert(field.name().to_owned(), value);
+            }
+        }
+        for (path, address) in provider.addresses() {
+            for alternative in address.each() {
+                if let Err(error) = provider.fill(&alternative, &config) {
+                    self.add(path, format!("`{path}` with its examples: {error}"));
+                }
+            }
+        }
+        // What only the provider tells is not there yet when a flow begins.
+        let captured = provider.fields.iter().filter(|field| !field.settable());
+        captured.for_each(|field| drop(config.values.remove(field.name())));
+        if let Some(address) = &provider.authorization_endpoint
+            && let Err(error) = provider.fill(address, &config)
+        {
+            self.add(
+                "authorization_endpoint",
+                format!("`authorization_endpoint` when a flow begins: {error}"),
+            );
+        }
+    }
+}
+
+fn tables(definition: &Definition) -> [(&'static str, &Params); 6] {
+    [
+        ("authorization_params", &definition.authorization_params),
+        ("token_params", &definition.token_params),
+        ("refresh_params", &definition.refresh_params),
+        ("client_credentials_params", &definition.client_credentials_params),
+        ("token_headers", &definition.token_headers),
+        ("callback.expect", &definition.callback.expect),
+    ]
+}
+
+impl Provider {
+    /// The addresses that the entry gives, by their keys.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, &Address)> {
+        let own = [
+            ("issuer", self.issuer.as_ref()),
+            ("authorization_endpoint", self.authorization_endpoint.as_ref()),
+            ("token_endpoint", self.token_endpoint.as_ref()),
+            ("refresh_endpoint", self.refresh_endpoint.as_ref()),
+            ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            ("request_token_endpoint", self.request_token_endpoint.as_ref()),
+            ("lookup.url", self.lookup.as_ref().map(|request| &request.address)),
+            ("verification.url", self.verification.as_ref().map(|request| &request.address)),
+        ];
+        own.into_iter().filter_map(|(name, address)| Some((name, address?)))
+    }
+}

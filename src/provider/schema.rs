@@ -1,0 +1,19 @@
+//! The JSON schema of catalog files, for editors.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::definition::Definition;
+
+/// The JSON schema (2020-12) of a catalog file.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Definition>().to_value();
+    if let Some(object) = schema.as_object_mut() {
+        // What an entry must have, another one that it extends may give.
+        let required = object.remove("required").unwrap_or_else(|| json!([]));
+        object.insert("anyOf".to_owned(), json!([{ "required": ["extends"] }, { "required": required }]));
+    }
+    schema
+}

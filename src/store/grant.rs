@@ -1,0 +1,291 @@
+//! Credentials of connections: granting, leasing, refreshing.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use super::{
+    Store, column,
+    connection::{TABLE, state_name},
+    entity::connection::{ActiveModel, Column, Entity, Model},
+    failed, is_duplicate, is_orphan,
+    seal::{Place, row_name},
+    secrets::SecretsColumn,
+};
+use crate::model::{
+    Connection, ConnectionId, ConnectionState, Credentials, Error, GrantType, IntegrationId, Metadata,
+    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets, StringMap, TokenSet, Uuid, uuid_v7,
+};
+
+const ACCESS_TOKEN: &str = "access_token";
+const REFRESH_TOKEN: &str = "refresh_token";
+const SECRETS: &str = "secrets";
+
+/// What the end of a flow, or an Import, brings.
+#[derive(Debug)]
+pub struct NewGrant<'a> {
+    /// The project.
+    pub project_id: &'a ProjectId,
+    /// The row of the integration.
+    pub integration_row_id: Uuid,
+    /// The integration.
+    pub integration_id: &'a IntegrationId,
+    /// The provider.
+    pub provider_id: &'a ProviderId,
+    /// The connection.
+    pub connection_id: &'a ConnectionId,
+    /// How it is made.
+    pub grant_type: GrantType,
+    /// Metadata, if some was given.
+    pub metadata: Option<&'a Metadata>,
+    /// Config, given and captured, but for its secrets.
+    pub config: &'a StringMap,
+    /// What is secret beside the tokens.
+    pub secrets: &'a Secrets,
+    /// The scopes granted.
+    pub granted_scopes: &'a [String],
+    /// The tokens.
+    pub tokens: &'a TokenSet,
+}
+
+/// What a refresh brings.
+#[derive(Debug)]
+pub struct RefreshedTokens<'a> {
+    /// The tokens.
+    pub tokens: &'a TokenSet,
+    /// The scopes, if the provider named them.
+    pub granted_scopes: Option<&'a [String]>,
+}
+
+struct SealedTokens {
+    access: Vec<u8>,
+    refresh: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Makes a connection, or gives an existing one its new grant: new credentials, config and scopes, active again;
+    /// metadata only if some came with it. The new epoch makes a refresh of the old grant void.
+    pub async fn put_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<()> {
+        // An insert that meets another one becomes an update, and the other way round; each try is one statement.
+        for _ in 0..8 {
+            let found = self.find_connection(grant.project_id, grant.integration_id, grant.connection_id);
+            let found = found.await?;
+            let done = match found {
+                Some(row) => self.renew_grant(row.id, grant, now).await?,
+                None => self.insert_grant(grant, now).await?,
+            };
+            if done {
+                return Ok(());
+            }
+        }
+        Err(Error::internal("a connection was made and deleted again too often while it was granted"))
+    }
+
+    async fn insert_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
+        let id = uuid_v7(&*self.random, now)?;
+        let sealed = self.seal_tokens(id, grant.project_id, grant.tokens)?;
+        let metadata = grant.metadata.cloned().unwrap_or_default();
+        let row = ActiveModel {
+            id: Set(id),
+            project_id: Set(grant.project_id.to_string()),
+            integration_row_id: Set(grant.integration_row_id),
+            integration_id: Set(grant.integration_id.to_string()),
+            provider_id: Set(grant.provider_id.to_string()),
+            connection_id: Set(grant.connection_id.to_string()),
+            grant_type: Set(grant.grant_type.as_str().to_owned()),
+            state: Set(state_name(ConnectionState::Active).to_owned()),
+            config: Set(column::json(grant.config)?),
+            config_version: Set(1),
+            metadata: Set(column::json(metadata.as_map())?),
+            metadata_version: Set(1),
+            granted_scopes: Set(column::json(grant.granted_scopes)?),
+            access_token: Set(sealed.access),
+            token_type: Set(grant.tokens.token_type.clone()),
+            token_expire_time: Set(grant.tokens.expire_time.map(column::micros)),
+            refresh_token: Set(sealed.refresh),
+            refresh_token_expire_time: Set(grant.tokens.refresh_token_expire_time.map(column::micros)),
+            secrets: Set(self.seal_secrets_of(id, grant.project_id, grant.secrets)?),
+            epoch: Set(1),
+            lease_until: Set(None),
+            create_time: Set(column::micros(now)),
+            update_time: Set(column::micros(now)),
+            refresh_time: Set(column::micros(now)),
+        };
+        match Entity::insert(row).exec_without_returning(&self.db).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_duplicate(&error) => Ok(false),
+            // The integration was deleted while its user consented.
+            Err(error) if is_orphan(&error) => Err(Error::IntegrationNotFound(grant.integration_id.clone())),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn renew_grant(&self, id: Uuid, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
+        let refreshed = RefreshedTokens { tokens: grant.tokens, granted_scopes: Some(grant.granted_scopes) };
+        let secrets = self.seal_secrets_of(id, grant.project_id, grant.secrets)?;
+        let mut update = self
+            .token_update(id, grant.project_id, &refreshed, now)?
+            .col_expr(Column::GrantType, Expr::value(grant.grant_type.as_str()))
+            .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
+            .col_expr(Column::Secrets, Expr::value(secrets))
+            .col_expr(Column::ConfigVersion, Expr::col(Column::ConfigVersion).add(1))
+            .col_expr(Column::UpdateTime, Expr::value(column::micros(now)));
+        if let Some(metadata) = grant.metadata {
+            update = update
+                .col_expr(Column::Metadata, Expr::value(column::json(metadata.as_map())?))
+                .col_expr(Column::MetadataVersion, Expr::col(Column::MetadataVersion).add(1));
+        }
+        let update = update
+            .filter(Column::Id.eq(id))
+            .filter(Column::ProjectId.eq(grant.project_id.as_str()))
+            .filter(Column::IntegrationRowId.eq(grant.integration_row_id));
+        let done = update.exec(&self.db).await.map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Takes the right to refresh, if nobody has it and nothing has changed since `epoch`. Gives the epoch to commit with.
+    pub async fn take_lease(
+        &self,
+        connection: &Connection,
+        epoch: i64,
+        now: OffsetDateTime,
+        until: OffsetDateTime,
+    ) -> Result<Option<i64>> {
+        let free = Condition::any()
+            .add(Column::LeaseUntil.is_null())
+            .add(Column::LeaseUntil.lte(column::micros(now)));
+        let done = Entity::update_many()
+            .col_expr(Column::Epoch, Expr::value(epoch + 1))
+            .col_expr(Column::LeaseUntil, Expr::value(column::micros(until)))
+            .filter(held(connection, epoch))
+            .filter(free)
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok((done.rows_affected == 1).then_some(epoch + 1))
+    }
+
+    /// Gives the right to refresh back.
+    pub async fn release_lease(&self, connection: &Connection, epoch: i64) -> Result<()> {
+        Entity::update_many()
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .filter(held(connection, epoch))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Writes what a refresh brought, in one statement, if the lease still holds. Nothing else of the row is touched.
+    pub async fn put_refreshed(
+        &self,
+        connection: &Connection,
+        epoch: i64,
+        refreshed: &RefreshedTokens<'_>,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, now)?;
+        let done = update.filter(held(connection, epoch)).exec(&self.db).await.map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Marks the grant as gone, if the lease still holds.
+    pub async fn put_needs_reauthorization(
+        &self,
+        connection: &Connection,
+        epoch: i64,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let done = Entity::update_many()
+            .col_expr(Column::State, Expr::value(state_name(ConnectionState::NeedsReauthorization)))
+            .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
+            .col_expr(Column::Epoch, Expr::value(epoch + 1))
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .filter(held(connection, epoch))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    fn token_update(
+        &self,
+        id: Uuid,
+        project: &ProjectId,
+        refreshed: &RefreshedTokens<'_>,
+        now: OffsetDateTime,
+    ) -> Result<sea_orm::UpdateMany<Entity>> {
+        let tokens = refreshed.tokens;
+        let sealed = self.seal_tokens(id, project, tokens)?;
+        let mut update = Entity::update_many()
+            .col_expr(Column::State, Expr::value(state_name(ConnectionState::Active)))
+            .col_expr(Column::AccessToken, Expr::value(sealed.access))
+            .col_expr(Column::TokenType, Expr::value(tokens.token_type.clone()))
+            .col_expr(Column::TokenExpireTime, Expr::value(tokens.expire_time.map(column::micros)))
+            .col_expr(Column::RefreshToken, Expr::value(sealed.refresh))
+            .col_expr(
+                Column::RefreshTokenExpireTime,
+                Expr::value(tokens.refresh_token_expire_time.map(column::micros)),
+            )
+            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .col_expr(Column::RefreshTime, Expr::value(column::micros(now)));
+        if let Some(scopes) = refreshed.granted_scopes {
+            update = update.col_expr(Column::GrantedScopes, Expr::value(column::json(scopes)?));
+        }
+        Ok(update)
+    }
+
+    fn seal_tokens(&self, id: Uuid, project: &ProjectId, tokens: &TokenSet) -> Result<SealedTokens> {
+        let row = row_name(id);
+        let seal = |column, token: &SecretString| {
+            self.keys.seal_text(&*self.random, Place::new(TABLE, column, &row, project.as_str()), token)
+        };
+        Ok(SealedTokens {
+            access: seal(ACCESS_TOKEN, &tokens.access_token)?,
+            refresh: tokens.refresh_token.as_ref().map(|token| seal(REFRESH_TOKEN, token)).transpose()?,
+        })
+    }
+
+    pub(super) fn seal_secrets_of(
+        &self,
+        id: Uuid,
+        project: &ProjectId,
+        secrets: &Secrets,
+    ) -> Result<Option<Vec<u8>>> {
+        let row = row_name(id);
+        let place = Place::new(TABLE, SECRETS, &row, project.as_str());
+        self.seal_secrets(place, &SecretsColumn::of_connection(secrets))
+    }
+
+    pub(super) fn credentials(&self, row: &Model) -> Result<Credentials> {
+        let name = row_name(row.id);
+        let open = |column, sealed: &[u8]| {
+            self.keys.open_text(Place::new(TABLE, column, &name, &row.project_id), sealed)
+        };
+        let tokens = TokenSet {
+            access_token: open(ACCESS_TOKEN, &row.access_token)?,
+            token_type: row.token_type.clone(),
+            expire_time: row.token_expire_time.map(column::time).transpose()?,
+            refresh_token: row
+                .refresh_token
+                .as_deref()
+                .map(|token| open(REFRESH_TOKEN, token))
+                .transpose()?,
+            refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
+        };
+        let lease_until = row.lease_until.map(column::time).transpose()?;
+        let place = Place::new(TABLE, SECRETS, &name, &row.project_id);
+        let secrets = self.open_secrets(place, row.secrets.as_deref())?.into_connection();
+        Ok(Credentials { tokens, secrets, epoch: row.epoch, lease_until })
+    }
+}
+
+fn held(connection: &Connection, epoch: i64) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(connection.row_id))
+        .add(Column::ProjectId.eq(connection.project_id.as_str()))
+        .add(Column::Epoch.eq(epoch))
+}
