@@ -47,7 +47,9 @@ pub struct StorageArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Providers")]
 pub struct ProviderArgs {
-    /// A directory of further catalog files (`*.toml`), read at start. An entry replaces the built-in one of its name.
+    /// A directory of further catalog files (`*.toml`). An entry replaces the built-in one of its name. `serve` reads it at
+    /// start, again when something in it changes, and on SIGHUP: a set with a fault ends the start, but not a running server,
+    /// which reports it and stays with the last good set.
     #[arg(long, env = "TOKENWELL_PROVIDERS_DIR", value_name = "DIR")]
     pub providers_dir: Option<PathBuf>,
 

@@ -22,7 +22,7 @@
 //! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
 //! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum |
 //! | [`sandbox`] | an OAuth 2.0 authorization server of our own, for the demo and the tests | axum |
-//! | [`app`] | builds everything, binds the listeners, drains | |
+//! | [`app`] | builds everything, binds the listeners, reads the catalog again when it changes, drains | notify |
 //! | [`cli`] | the command line; [`config`] has every flag | clap |
 //!
 //! # Where to begin reading

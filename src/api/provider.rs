@@ -28,14 +28,16 @@ impl Service {
     }
 
     fn do_get(&self, request: &GetRequest) -> Result<GetResponse> {
-        let provider = self.flows.catalog().get(&ProviderId::parse(&request.provider_id)?)?;
+        let catalog = self.flows.catalog();
+        let provider = catalog.get(&ProviderId::parse(&request.provider_id)?)?;
         Ok(GetResponse { provider: Some(pb_provider(provider)) })
     }
 
     fn do_list(&self, request: &ListRequest) -> Result<ListResponse> {
         let page = PageRequest::parse(request.page_size, &request.page_token, "providers")?;
         let after = page.after.as_deref().unwrap_or_default();
-        let rest = self.flows.catalog().iter().filter(|provider| provider.id().as_str() > after);
+        let catalog = self.flows.catalog();
+        let rest = catalog.iter().filter(|provider| provider.id().as_str() > after);
         let rows = rest.take(usize::from(page.size) + 1).collect();
         let page = page.page(rows, |provider| provider.id().to_string());
         Ok(ListResponse {

@@ -17,6 +17,7 @@ mod token;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 pub use begin::{BeginInput, Begun, BrowserToken};
 pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Outcome};
 pub use import::{ImportInput, ImportedCredentials};
@@ -49,8 +50,8 @@ pub struct Parts {
     pub store: Store,
     /// The way to providers.
     pub oauth: OAuthClient,
-    /// What is known of them.
-    pub catalog: Catalog,
+    /// What is known of them. A reload replaces it as a whole.
+    pub catalog: ArcSwap<Catalog>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where randomness comes from.
@@ -76,10 +77,15 @@ impl Flows {
         Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default(), tasks: TaskTracker::new() }) }
     }
 
-    /// The catalog.
+    /// The catalog as it is now. Whoever asks twice may see two.
     #[must_use]
-    pub fn catalog(&self) -> &Catalog {
-        &self.inner.parts.catalog
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.inner.parts.catalog.load_full()
+    }
+
+    /// Puts another catalog in the place of the present one. Calls under way end with the one that they began with.
+    pub fn replace_catalog(&self, catalog: Catalog) {
+        self.inner.parts.catalog.store(Arc::new(catalog));
     }
 
     /// The store: for readiness, shutdown, and commands without a server.

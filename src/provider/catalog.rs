@@ -1,7 +1,7 @@
 //! Loading the catalog: every entry is checked when it is read, so that a bad one is a message at start and not a
 //! surprise in a flow.
 
-use std::{collections::BTreeMap, fmt, fs, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use rust_embed::RustEmbed;
 use toml::Table;
@@ -70,14 +70,6 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Adds the `*.toml` files of a directory. An entry of the same id replaces a built-in one.
-    pub fn add_directory(&mut self, directory: &Path, transport: Transport) -> Result<(), Vec<Fault>> {
-        let files = read_directory(directory).map_err(|error| {
-            vec![Fault { file: directory.display().to_string(), line: None, problem: error.to_string() }]
-        })?;
-        self.add_files(files.into_iter(), transport)
-    }
-
     /// Adds one entry, given as the text of its file.
     pub fn add(&mut self, file: &str, text: &str, transport: Transport) -> Result<(), Vec<Fault>> {
         self.add_files([(file.to_owned(), text.to_owned())].into_iter(), transport)
@@ -132,17 +124,4 @@ impl fmt::Display for Fault {
             None => write!(f, "{}: {}", self.file, self.problem),
         }
     }
-}
-
-fn read_directory(directory: &Path) -> io::Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, fs::read_to_string(&path)?));
-        }
-    }
-    files.sort();
-    Ok(files)
 }

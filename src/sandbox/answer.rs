@@ -5,9 +5,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::quirks::Quirks;
+use super::{place, quirks::ErrorQuirks};
 use crate::model;
 
 /// Why a request is refused (RFC 6749, sections 4.1.2.1 and 5.2).
@@ -20,10 +20,15 @@ pub(super) struct Refusal {
 
 /// A JSON answer that nobody stores (RFC 6749, section 5.1).
 pub(super) fn json(status: StatusCode, value: &Value) -> Response {
-    let mut response = Response::new(Body::from(value.to_string()));
+    unstored(status, "application/json", value.to_string())
+}
+
+/// An answer that nobody stores.
+pub(super) fn unstored(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
@@ -72,20 +77,26 @@ impl Refusal {
 
     /// The answer, as an error of RFC 6749, section 5.2.
     pub(super) fn into_response(self) -> Response {
-        let body = json!({ "error": self.code, "error_description": self.description });
-        let mut response = json(self.status, &body);
+        self.with_body(&json!({ "error": self.code, "error_description": self.description }))
+    }
+
+    /// The answer of the token and revocation endpoints, in the provider's manner.
+    pub(super) fn into_quirky_response(self, quirks: &ErrorQuirks) -> Response {
+        let code = quirks.codes.get(&self.code).cloned();
+        let mut body = Value::Object(Map::new());
+        place::put(&mut body, &quirks.code, code.unwrap_or_else(|| self.code.clone().into()));
+        if let Some(path) = &quirks.description {
+            place::put(&mut body, path, self.description.clone().into());
+        }
+        if quirks.status_200 { json(StatusCode::OK, &body) } else { self.with_body(&body) }
+    }
+
+    fn with_body(&self, body: &Value) -> Response {
+        let mut response = json(self.status, body);
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
-    }
-
-    /// The answer of the token and revocation endpoints, in the provider's manner.
-    pub(super) fn into_quirky_response(self, quirks: &Quirks) -> Response {
-        if quirks.errors_status_200 {
-            return json(StatusCode::OK, &json!({ "error": self.code }));
-        }
-        self.into_response()
     }
 }
 

@@ -5,11 +5,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::Url;
 
 use super::{
-    Client, Sandbox,
+    AuthMethod, Client, Sandbox,
     answer::Refusal,
-    call::{Call, Params},
+    call::Call,
     memory::{Code, Consent},
     page,
+    params::Params,
 };
 use crate::model::{Duration, digest};
 
@@ -22,21 +23,27 @@ const MAX_ACCOUNT_CHARS: usize = 200;
 
 /// Shows the consent page, or says what is wrong with the request.
 pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response {
-    let query = &call.query;
+    if sandbox.quirks().oauth1.is_some() {
+        return sandbox.ask_for(&call);
+    }
+    let query = match call.query.renamed(&sandbox.quirks().param_names) {
+        Ok(query) => query,
+        Err(refusal) => return page::problem(&refusal.description),
+    };
     // Before both of these are known to be right, nothing may be sent anywhere (RFC 6749, section 4.1.2.1).
     let Some(client) = query.get_unique("client_id").and_then(|client_id| sandbox.client(client_id)) else {
         return page::problem("No such client is registered here.");
     };
-    let Some(redirect_uri) = query.get_unique("redirect_uri").filter(|uri| client.may_redirect_to(uri))
-    else {
+    let redirect_uri = match client.redirect_uris.as_slice() {
+        // RFC 6749, section 3.1.2.3.
+        [only] if sandbox.quirks().omits("redirect_uri") => Some(only.as_str()),
+        _ => query.get_unique("redirect_uri"),
+    };
+    let Some(redirect_uri) = redirect_uri.filter(|uri| client.may_redirect_to(uri)) else {
         return page::problem("The redirect URI is not registered for this client.");
     };
-    let asked = sandbox.consent(client, redirect_uri, query).and_then(|consent| {
-        let id = sandbox.fresh("")?;
-        let body = page::consent(&id, &consent, &sandbox.quirks().authorize_path);
-        sandbox.memory().consents.insert(digest(&id), consent);
-        Ok(body)
-    });
+    let asked =
+        sandbox.consent(client, redirect_uri, &query, &call.query).and_then(|consent| sandbox.show(consent));
     asked.unwrap_or_else(|refusal| {
         let params = [("error", refusal.code.as_str()), ("error_description", &refusal.description)];
         sandbox.send_back(client, redirect_uri, query.get("state"), &call.host, &params)
@@ -58,6 +65,11 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
     let Some(client) = sandbox.client(&consent.client_id) else {
         return page::problem("No such client is registered here.");
     };
+    let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
+    let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
+    if let Some(token) = &consent.request_token {
+        return sandbox.send_verifier(client, &consent, token, approved.then_some(account), &call.host);
+    }
     let (redirect_uri, state) = (consent.redirect_uri.clone(), consent.state.clone());
     let send_back = |params: &[(&str, &str)]| {
         sandbox.send_back(client, &redirect_uri, state.as_deref(), &call.host, params)
@@ -65,10 +77,8 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
     if !approved {
         return send_back(&[("error", "access_denied"), ("error_description", "the user said no")]);
     }
-    let account = call.form.get("account").map(str::trim).filter(|account| !account.is_empty());
-    let account = account.unwrap_or(DEFAULT_ACCOUNT).chars().take(MAX_ACCOUNT_CHARS).collect();
     match sandbox.approve(consent, account) {
-        Ok(code) => send_back(&[("code", &code)]),
+        Ok(code) => send_back(&[(&sandbox.quirks().code_param, &code)]),
         Err(refusal) => send_back(&[("error", &refusal.code), ("error_description", &refusal.description)]),
     }
 }
@@ -76,7 +86,8 @@ pub(super) async fn decide(State(sandbox): State<Sandbox>, call: Call) -> Respon
 // === impl Client ===
 
 impl Client {
-    fn may_redirect_to(&self, redirect_uri: &str) -> bool {
+    /// Whether a redirect URI, or a callback of OAuth 1.0a, is this client's.
+    pub(super) fn may_redirect_to(&self, redirect_uri: &str) -> bool {
         let Ok(url) = Url::parse(redirect_uri) else {
             return false;
         };
@@ -91,34 +102,48 @@ impl Client {
 // === impl Sandbox ===
 
 impl Sandbox {
+    /// Remembers what is asked, and shows it.
+    pub(super) fn show(&self, consent: Consent) -> Result<Response, Refusal> {
+        let id = self.fresh("")?;
+        let body = page::consent(&id, &consent, &self.quirks().authorize_path);
+        self.memory().consents.insert(digest(&id), consent);
+        Ok(body)
+    }
+
     /// Checks a request of a known client with a redirect URI of its own.
-    fn consent(&self, client: &Client, redirect_uri: &str, query: &Params) -> Result<Consent, Refusal> {
+    fn consent(
+        &self,
+        client: &Client,
+        redirect_uri: &str,
+        query: &Params,
+        received: &Params,
+    ) -> Result<Consent, Refusal> {
         let quirks = self.quirks();
         query.check_unique()?;
-        if query.required("response_type")? != "code" {
+        if !quirks.omits("response_type") && query.required("response_type")? != "code" {
             return Err(Refusal::new("unsupported_response_type", "response_type is not code"));
         }
-        if let Some((name, value)) =
-            quirks.required_authorization_params.iter().find(|(name, value)| !query.has(name, value))
-        {
-            return Err(Refusal::invalid_request(format!("the parameter {name} is not {value}")));
+        received.check_all(quirks.required_authorization_params.iter())?;
+        if quirks.openid.as_ref().is_some_and(|openid| openid.nonce_required) {
+            received.required("nonce")?;
         }
-        let scopes = query.get("scope").unwrap_or_default().split(quirks.scope_separator);
         Ok(Consent {
             client_id: client.client_id.clone(),
             redirect_uri: redirect_uri.to_owned(),
             state: query.get("state").map(str::to_owned),
             code_challenge: self.code_challenge(client, query)?,
-            scopes: scopes.map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
-            params: query.clone(),
+            scopes: quirks.scopes(query.get("scope").unwrap_or_default()),
+            params: received.clone(),
             expire_time: self.0.clock.now() + CONSENT_TTL,
+            request_token: None,
         })
     }
 
     /// The PKCE challenge (RFC 7636, section 4.3). A public client always needs one.
     fn code_challenge(&self, client: &Client, query: &Params) -> Result<Option<String>, Refusal> {
         let Some(challenge) = query.get("code_challenge") else {
-            if self.quirks().pkce_required || client.client_secret.is_none() {
+            let public = client.is_public() || self.quirks().auth_methods.contains(&AuthMethod::None);
+            if self.quirks().pkce_required || public {
                 return Err(Refusal::invalid_request("code_challenge is missing: PKCE is required"));
             }
             return Ok(None);

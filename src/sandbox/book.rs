@@ -7,34 +7,45 @@ use std::{collections::BTreeMap, fmt};
 pub struct Book {
     /// How often a user approved.
     pub authorizations: u64,
-    /// How many codes were redeemed.
+    /// How many codes were redeemed, or request tokens of OAuth 1.0a.
     pub exchanges: u64,
     /// How many refreshes succeeded.
     pub refreshes: u64,
+    /// How many tokens were given for client credentials.
+    pub client_credentials: u64,
     /// How many tokens that were alive were revoked at the revocation endpoint.
     pub revocations: u64,
-    /// The requests to the token endpoint, oldest first, with those that failed on purpose.
+    /// The requests to the token endpoint, the refresh endpoint and the request token endpoint, oldest first, with those that failed on purpose.
     pub token_requests: Vec<TokenRequest>,
     /// How often each refresh token that the sandbox had issued was presented by its client, dead or alive, by the SHA-256
     /// of the token in hex. A request that failed on purpose doesn't count: the server behind the failure never saw it.
     pub redemptions: BTreeMap<String, u64>,
     /// How often a refresh token that had been replaced was presented, which ended its grant.
     pub reuse_detected: u64,
+    /// How often each path was asked that is no endpoint of RFC 6749 or 7009: the user info, the OpenID configuration and the
+    /// resources of the quirks. Refused requests count, too.
+    pub requests: BTreeMap<String, u64>,
 }
 
-/// A request to the token endpoint. `Debug` shows the names in the form and the authorization scheme, never a secret.
+/// A request to the token endpoint. `Debug` shows the names of parameters and headers and the authorization scheme, never a
+/// secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenRequest {
+    /// Its method.
+    pub method: String,
     /// Its path.
     pub path: String,
     /// Its `Host`.
     pub host: String,
-    /// Its form as received. Empty if it was none. Of a name that came twice, the first value.
+    /// Its parameters as received: of the form or the JSON object, or of the query of a `GET`. Of a name that came twice,
+    /// the first value.
     pub form: BTreeMap<String, String>,
     /// Its `Authorization` header as received.
     pub authorization: Option<String>,
     /// Its `Content-Type` header as received.
     pub content_type: Option<String>,
+    /// All its headers as received, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
 }
 
 // === impl TokenRequest ===
@@ -43,11 +54,13 @@ impl fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.authorization.as_deref().map(|header| header.split(' ').next().unwrap_or_default());
         f.debug_struct("TokenRequest")
+            .field("method", &self.method)
             .field("path", &self.path)
             .field("host", &self.host)
             .field("form", &self.form.keys())
             .field("authorization", &scheme)
             .field("content_type", &self.content_type)
+            .field("headers", &self.headers.keys())
             .finish()
     }
 }

@@ -1,34 +1,30 @@
 //! An HTTP request as the handlers want it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::{HeaderMap, HeaderName, header},
+    http::{Method, header},
     response::{IntoResponse, Response},
 };
-use url::form_urlencoded;
 
-use super::{answer::Refusal, book::TokenRequest};
-
-const FORM: &str = "application/x-www-form-urlencoded";
+use super::{PeerCertificate, answer::Refusal, book::TokenRequest, params::Params, quirks::RequestFormat};
 
 /// A request, read to its end.
 pub(super) struct Call {
+    pub(super) method: Method,
     pub(super) path: String,
     pub(super) host: String,
     pub(super) query: Params,
+    pub(super) raw_query: String,
+    /// What the body holds. Nothing, if it is neither a form nor a JSON object.
     pub(super) form: Params,
-    pub(super) authorization: Option<String>,
-    pub(super) content_type: Option<String>,
-}
-
-/// The parameters of a query or of a form.
-#[derive(Clone, Default)]
-pub(super) struct Params {
-    map: BTreeMap<String, String>,
-    repeated: BTreeSet<String>,
+    pub(super) body: Bytes,
+    /// The certificate under the connection.
+    pub(super) certificate: Option<Vec<u8>>,
+    format: Option<RequestFormat>,
+    headers: BTreeMap<String, String>,
 }
 
 // === impl Call ===
@@ -36,32 +32,66 @@ pub(super) struct Params {
 impl Call {
     /// The request as the book keeps it.
     pub(super) fn to_token_request(&self) -> TokenRequest {
+        let params = if self.method == Method::GET { &self.query } else { &self.form };
         TokenRequest {
+            method: self.method.to_string(),
             path: self.path.clone(),
             host: self.host.clone(),
-            form: self.form.map.clone(),
-            authorization: self.authorization.clone(),
-            content_type: self.content_type.clone(),
+            form: params.as_map().clone(),
+            authorization: self.header("authorization").map(str::to_owned),
+            content_type: self.header("content-type").map(str::to_owned),
+            headers: self.headers.clone(),
         }
     }
 
-    /// Refuses a body that is not a form (RFC 6749, appendix B).
-    pub(super) fn check_form(&self) -> Result<(), Refusal> {
-        if !self.is_form() {
-            return Err(Refusal::invalid_request("the body is not application/x-www-form-urlencoded"));
-        }
-        self.form.check_unique()
+    /// The parameters, which have to come in this way and each of them once.
+    pub(super) fn params(&self, format: RequestFormat) -> Result<&Params, Refusal> {
+        let params = match format {
+            RequestFormat::Query => &self.query,
+            _ if self.format == Some(format) => &self.form,
+            RequestFormat::Form => {
+                return Err(Refusal::invalid_request("the body is not application/x-www-form-urlencoded"));
+            }
+            RequestFormat::Json => {
+                return Err(Refusal::invalid_request("the body is not a JSON object of plain values"));
+            }
+        };
+        params.check_unique()?;
+        Ok(params)
     }
 
-    fn is_form(&self) -> bool {
-        let content_type = self.content_type.as_deref().unwrap_or_default();
-        content_type.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(FORM))
+    /// Whether the body is a form.
+    pub(super) fn is_form(&self) -> bool {
+        self.format == Some(RequestFormat::Form)
+    }
+
+    /// A header, by its name in lower case. Of one that came twice, the last.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
     }
 
     /// What follows the given scheme in the `Authorization` header.
     pub(super) fn credentials(&self, scheme: &str) -> Option<&str> {
-        let (found, credentials) = self.authorization.as_deref()?.split_once(' ')?;
+        let (found, credentials) = self.header("authorization")?.split_once(' ')?;
         found.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
+    }
+
+    fn read(&mut self, body: &[u8]) {
+        let content_type = self.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/x-www-form-urlencoded" => {
+                self.form = Params::parse(body);
+                self.format = Some(RequestFormat::Form);
+            }
+            "application/json" => {
+                if let Some(params) = Params::parse_json(body) {
+                    self.form = params;
+                    self.format = Some(RequestFormat::Json);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -70,81 +100,28 @@ impl<S: Send + Sync> FromRequest<S> for Call {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let uri = request.uri();
-        let headers = request.headers();
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         // HTTP/2 has an authority in place of a Host.
-        let host = text(headers, &header::HOST).or_else(|| uri.authority().map(ToString::to_string));
+        let host = request.headers().get(header::HOST).map(|value| text(value.as_bytes()));
+        let host = host.or_else(|| uri.authority().map(ToString::to_string));
+        let headers = request.headers().iter();
         let mut call = Self {
+            method: request.method().clone(),
             path: uri.path().to_owned(),
             host: host.unwrap_or_default(),
+            raw_query: uri.query().unwrap_or_default().to_owned(),
             query: Params::parse(uri.query().unwrap_or_default().as_bytes()),
             form: Params::default(),
-            authorization: text(headers, &header::AUTHORIZATION),
-            content_type: text(headers, &header::CONTENT_TYPE),
+            body: Bytes::new(),
+            certificate: request.extensions().get::<PeerCertificate>().map(|found| found.0.clone()),
+            format: None,
+            headers: headers
+                .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
+                .collect(),
         };
         let body = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        if call.is_form() {
-            call.form = Params::parse(&body);
-        }
+        call.read(&body);
+        call.body = body;
         Ok(call)
-    }
-}
-
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-// === impl Params ===
-
-impl Params {
-    fn parse(text: &[u8]) -> Self {
-        let mut params = Self::default();
-        for (name, value) in form_urlencoded::parse(text) {
-            if params.map.contains_key(&*name) {
-                params.repeated.insert(name.into_owned());
-            } else {
-                params.map.insert(name.into_owned(), value.into_owned());
-            }
-        }
-        params
-    }
-
-    /// A parameter's value. An empty one counts as none (RFC 6749, section 3.1).
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.map.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// A parameter that has to be there.
-    pub(super) fn required(&self, name: &str) -> Result<&str, Refusal> {
-        self.get(name).ok_or_else(|| Refusal::invalid_request(format!("the parameter {name} is missing")))
-    }
-
-    /// A number of seconds, if the parameter is there.
-    pub(super) fn seconds(&self, name: &str) -> Result<Option<i64>, Refusal> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
-        };
-        // More than a century is a mistake, and further on would overflow.
-        match value.parse() {
-            Ok(seconds @ 1..=3_155_760_000) => Ok(Some(seconds)),
-            _ => Err(Refusal::invalid_request(format!("{name} is not a number of seconds"))),
-        }
-    }
-
-    /// Whether a parameter has this value.
-    pub(super) fn has(&self, name: &str, value: &str) -> bool {
-        self.get(name) == Some(value)
-    }
-
-    /// Refuses a parameter that came twice (RFC 6749, sections 3.1 and 3.2).
-    pub(super) fn check_unique(&self) -> Result<(), Refusal> {
-        if !self.repeated.is_empty() {
-            return Err(Refusal::invalid_request("a parameter came more than once"));
-        }
-        Ok(())
-    }
-
-    /// A parameter that came once.
-    pub(super) fn get_unique(&self, name: &str) -> Option<&str> {
-        self.get(name).filter(|_| !self.repeated.contains(name))
     }
 }

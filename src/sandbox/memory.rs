@@ -1,13 +1,13 @@
-//! What the sandbox remembers. Codes and tokens are keys by their SHA-256 only.
+//! What the sandbox remembers. Codes and tokens are keys by their SHA-256 only; secrets that sign are kept as they are.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     book::{Book, TokenRequest},
-    call::Params,
     failure::Failure,
+    params::Params,
 };
-use crate::model::OffsetDateTime;
+use crate::model::{OffsetDateTime, SecretString};
 
 /// How many entries of each kind are kept. Beyond it, the oldest go.
 pub(super) const CAPACITY: usize = 10_000;
@@ -19,6 +19,12 @@ pub(super) struct Memory {
     pub(super) codes: Bounded<String, Code>,
     pub(super) access_tokens: Bounded<String, AccessToken>,
     pub(super) refresh_tokens: Bounded<String, RefreshToken>,
+    /// The assertions that clients have used.
+    pub(super) assertions: Bounded<String, ()>,
+    pub(super) request_tokens: Bounded<String, RequestToken>,
+    pub(super) token_credentials: Bounded<String, TokenCredentials>,
+    /// The nonces of signed requests.
+    pub(super) nonces: Bounded<String, ()>,
     pub(super) failures: VecDeque<Failure>,
     /// The counters. The collections of this book stay empty: they are beside it, bounded.
     pub(super) tally: Book,
@@ -26,6 +32,7 @@ pub(super) struct Memory {
     last_grant: u64,
     token_requests: VecDeque<TokenRequest>,
     redemptions: Bounded<String, u64>,
+    requests: Bounded<String, u64>,
 }
 
 /// An authorization request that waits for its user.
@@ -38,6 +45,8 @@ pub(super) struct Consent {
     pub(super) scopes: Vec<String>,
     pub(super) params: Params,
     pub(super) expire_time: OffsetDateTime,
+    /// The request token that it is about, if it is OAuth 1.0a.
+    pub(super) request_token: Option<String>,
 }
 
 /// An authorization code.
@@ -80,6 +89,23 @@ pub(super) struct RefreshToken {
     pub(super) retired: bool,
 }
 
+/// A request token of OAuth 1.0a.
+#[derive(Clone)]
+pub(super) struct RequestToken {
+    pub(super) client_id: String,
+    pub(super) secret: SecretString,
+    pub(super) callback: String,
+    pub(super) expire_time: OffsetDateTime,
+    /// The verifier's SHA-256, the account and the scopes, once a user has approved.
+    pub(super) approval: Option<(String, String, Vec<String>)>,
+}
+
+/// An access token of OAuth 1.0a.
+pub(super) struct TokenCredentials {
+    pub(super) grant: u64,
+    pub(super) secret: SecretString,
+}
+
 /// A map that forgets its oldest entries.
 pub(super) struct Bounded<K, V> {
     entries: BTreeMap<K, (u64, V)>,
@@ -94,6 +120,7 @@ impl Memory {
         Book {
             token_requests: self.token_requests.iter().cloned().collect(),
             redemptions: self.redemptions.iter().map(|(digest, count)| (digest.clone(), *count)).collect(),
+            requests: self.requests.iter().map(|(path, count)| (path.clone(), *count)).collect(),
             ..self.tally.clone()
         }
     }
@@ -108,10 +135,12 @@ impl Memory {
 
     /// Counts that a refresh token was presented.
     pub(super) fn count_redemption(&mut self, digest: &str) {
-        match self.redemptions.get_mut(digest) {
-            Some(count) => *count += 1,
-            None => self.redemptions.insert(digest.to_owned(), 1),
-        }
+        self.redemptions.count(digest);
+    }
+
+    /// Counts a request for something beside the tokens.
+    pub(super) fn count(&mut self, path: &str) {
+        self.requests.count(path);
     }
 
     pub(super) fn open_grant(&mut self, grant: Grant) -> u64 {
@@ -138,6 +167,7 @@ impl Memory {
 
     pub(super) fn revoke_all(&mut self) {
         self.codes = Bounded::default();
+        self.request_tokens = Bounded::default();
         for grant in self.grants.values_mut() {
             grant.ended = true;
         }
@@ -201,6 +231,15 @@ impl<K: Clone + Ord, V> Bounded<K, V> {
 
     fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.values_mut().map(|(_, value)| value)
+    }
+}
+
+impl Bounded<String, u64> {
+    fn count(&mut self, key: &str) {
+        match self.get_mut(key) {
+            Some(count) => *count += 1,
+            None => self.insert(key.to_owned(), 1),
+        }
     }
 }
 

@@ -1,20 +1,29 @@
 //! An OAuth 2.0 authorization server of our own, for `tokenwell demo` and for the tests.
 //!
-//! It plays RFC 6749 (code and refresh token grants), RFC 7636 (PKCE), RFC 7009 (revocation) and RFC 9207 (`iss`), with a
+//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (`iss`), and with quirks OpenID Connect and OAuth 1.0a (RFC 5849), with a
 //! consent page for a person to click on. By default it is strict. [`Quirks`] make it behave like a real provider,
 //! [`Failure`]s make it break, and a [`Book`] tells what it has seen. Everything is in memory and bounded.
 
 mod answer;
+mod api;
+mod assertion;
 mod authorize;
 mod book;
 mod call;
 mod client;
+mod exchange;
 mod failure;
+mod issue;
 mod memory;
 mod named;
+mod oauth1;
+mod openid;
 mod page;
+mod params;
+mod place;
 mod quirks;
 mod redirect;
+mod refresh;
 mod resource;
 #[cfg(test)]
 mod tests;
@@ -28,14 +37,17 @@ use std::{
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 
 use crate::model::{Clock, Duration, Random, Result, SecretString};
 
 pub use book::{Book, TokenRequest};
 pub use failure::Failure;
-pub use quirks::{AuthMethod, ExpiresIn, IssuesRefreshToken, Quirks};
+pub use quirks::{
+    AnswerFormat, AnswerQuirks, AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Lifetime,
+    OAuth1Quirks, OpenIdQuirks, Quirks, RequestFormat, RequestQuirks, ResourceQuirks, SignatureMethod,
+};
 
 use memory::Memory;
 
@@ -53,15 +65,24 @@ pub struct Options {
 }
 
 /// A registered client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Client {
     /// Its id.
     pub client_id: String,
-    /// Its secret. A client without one is public.
+    /// Its secret. A client without one, without a key and without a certificate is public.
     pub client_secret: Option<SecretString>,
+    /// The key that it signs assertions with: a public key for RS256 or ES256, in PEM.
+    pub public_key: Option<String>,
+    /// The certificate that it presents, in DER.
+    pub certificate: Option<Vec<u8>>,
     /// The redirect URIs that it may use, compared as strings. Empty: any that is http or https.
     pub redirect_uris: Vec<String>,
 }
+
+/// The certificate that a client presented, in DER: an extension of the requests that whatever speaks TLS in front of the
+/// sandbox puts there. The handshake has proved that the client has its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate(pub Vec<u8>);
 
 /// The authorization server. Clones share their state.
 #[derive(Clone)]
@@ -85,14 +106,37 @@ impl Sandbox {
     /// The routes. The paths come from the quirks.
     pub fn router(&self) -> Router {
         let quirks = self.quirks();
-        let mut router = Router::new()
-            .route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide))
-            .route(&quirks.token_path, post(token::token))
-            .route(&quirks.userinfo_path, get(resource::userinfo));
+        let mut router =
+            Router::new().route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide));
+        router = match &quirks.oauth1 {
+            None => router
+                .route(&quirks.token_path, self.token_route())
+                .route(&quirks.userinfo_path, get(resource::userinfo)),
+            Some(oauth1) => router
+                .route(&oauth1.request_token_path, post(oauth1::request_token))
+                .route(&quirks.token_path, post(oauth1::access_token))
+                .route(&quirks.userinfo_path, get(oauth1::userinfo)),
+        };
+        if let Some(path) = &quirks.refresh_path {
+            router = router.route(path, self.token_route());
+        }
         if let Some(path) = &quirks.revoke_path {
             router = router.route(path, post(resource::revoke));
         }
+        if let Some(openid) = &quirks.openid {
+            router = router
+                .route(&openid.configuration_path(), get(openid::configuration))
+                .route(openid::JWKS_PATH, get(openid::jwks));
+        }
+        router = router.fallback(api::resource);
         router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(self.clone())
+    }
+
+    fn token_route(&self) -> MethodRouter<Self> {
+        match self.quirks().token_request.format {
+            RequestFormat::Query => get(token::token),
+            RequestFormat::Form | RequestFormat::Json => post(token::token),
+        }
     }
 
     /// What has happened so far.

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::quirks::{AuthMethod, ExpiresIn, IssuesRefreshToken, Quirks};
+use super::quirks::{AuthMethod, ErrorQuirks, ExpiresIn, IssuesRefreshToken, Quirks};
 
 // === impl Quirks ===
 
@@ -66,7 +66,7 @@ fn salesforce() -> Quirks {
 /// does no harm.
 fn shopify() -> Quirks {
     Quirks {
-        scope_separator: ',',
+        scope_separator: ",".to_owned(),
         sign_callback: true,
         token_type: None,
         expires_in: ExpiresIn::WhenFlagged {
@@ -102,7 +102,7 @@ fn zoho() -> Quirks {
     Quirks {
         revoke_path: Some("/oauth/v2/token/revoke".to_owned()),
         revoke_needs_client: false,
-        scope_separator: ',',
+        scope_separator: ",".to_owned(),
         extra_callback_params: vec![
             ("location".to_owned(), "us".to_owned()),
             ("accounts-server".to_owned(), "https://accounts.zoho.com".to_owned()),
@@ -113,7 +113,7 @@ fn zoho() -> Quirks {
         ]),
         rotate: false,
         extra_token_members: members(&[("api_domain", "https://www.zohoapis.com")]),
-        errors_status_200: true,
+        token_error: ErrorQuirks { status_200: true, description: None, ..ErrorQuirks::default() },
         dead_code_error: "invalid_code".to_owned(),
         dead_refresh_token_error: "invalid_code".to_owned(),
         ..provider("/oauth/v2/auth", "/oauth/v2/token", AuthMethod::Post)

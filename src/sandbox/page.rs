@@ -84,6 +84,21 @@ pub(super) fn consent(id: &str, consent: &Consent, action: &str) -> Response {
     )
 }
 
+/// Lets the browser post a callback. A person presses the button: this page runs no script.
+pub(super) fn form_post(action: &str, params: &[(String, String)]) -> Response {
+    page(
+        StatusCode::OK,
+        "Go back to the app",
+        &html! {
+            h1 { "Go back to the app" }
+            form method="post" action=(action) data-testid="form-post" {
+                @for (name, value) in params { input type="hidden" name=(name) value=(value); }
+                div.buttons { button data-testid="continue" { "Continue" } }
+            }
+        },
+    )
+}
+
 /// Says what is wrong, where it would not be safe to send the browser anywhere.
 pub(super) fn problem(words: &str) -> Response {
     page(

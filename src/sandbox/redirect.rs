@@ -29,7 +29,8 @@ impl Sandbox {
         let Ok(mut url) = Url::parse(redirect_uri) else {
             return page::problem("The redirect URI is not a URL.");
         };
-        let own = [("state", state), ("iss", quirks.iss.as_deref())];
+        let iss = quirks.iss.as_ref().map(|iss| iss.replace("{host}", host));
+        let own = [("state", state), ("iss", iss.as_deref())];
         url.query_pairs_mut()
             .extend_pairs(params)
             .extend_pairs(own.iter().filter_map(|(name, value)| value.map(|value| (name, value))))
@@ -41,6 +42,11 @@ impl Sandbox {
             );
         if quirks.sign_callback {
             self.sign(&mut url, client, host);
+        }
+        if quirks.form_post {
+            let own = Url::parse(redirect_uri).map_or(0, |url| url.query_pairs().count());
+            let params: Vec<_> = url.query_pairs().into_owned().skip(own).collect();
+            return page::form_post(redirect_uri, &params);
         }
         let Ok(location) = HeaderValue::from_str(url.as_str()) else {
             return page::problem("The redirect URI does not fit into a header.");
@@ -66,7 +72,7 @@ impl Sandbox {
         let mut pairs: Vec<_> = url.query_pairs().into_owned().collect();
         pairs.sort();
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        url.query_pairs_mut().append_pair("hmac", &hex::encode(client.mac(&text)));
+        url.query_pairs_mut().append_pair(&self.quirks().hmac_param, &hex::encode(client.mac(&text)));
     }
 }
 

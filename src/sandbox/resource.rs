@@ -14,12 +14,16 @@ use crate::model::digest;
 pub(super) async fn revoke(State(sandbox): State<Sandbox>, call: Call) -> Response {
     match sandbox.revoke(&call) {
         Ok(()) => Response::new(Body::empty()),
-        Err(refusal) => refusal.into_quirky_response(sandbox.quirks()),
+        Err(refusal) => refusal.into_quirky_response(&sandbox.quirks().token_error),
     }
 }
 
 /// Says whose account an access token opens.
 pub(super) async fn userinfo(State(sandbox): State<Sandbox>, call: Call) -> Response {
+    if let Some(answer) = sandbox.resource(&call) {
+        return answer;
+    }
+    sandbox.memory().count(&call.path);
     match sandbox.userinfo(&call) {
         Some(body) => answer::json(StatusCode::OK, &body),
         None => Refusal::invalid_token().into_response(),
@@ -31,7 +35,8 @@ pub(super) async fn userinfo(State(sandbox): State<Sandbox>, call: Call) -> Resp
 impl Sandbox {
     fn revoke(&self, call: &Call) -> Result<(), Refusal> {
         call.form.check_unique()?;
-        let client = if self.quirks().revoke_needs_client { Some(self.authenticate(call)?) } else { None };
+        let client =
+            if self.quirks().revoke_needs_client { Some(self.authenticate(call, &call.form)?) } else { None };
         // Zoho's takes the token in the query.
         let token = match call.query.get("token") {
             Some(token) => token,
@@ -64,12 +69,17 @@ impl Sandbox {
     }
 
     fn userinfo(&self, call: &Call) -> Option<Value> {
+        let account = self.account(call.credentials("Bearer")?)?;
+        Some(json!({ "sub": account }))
+    }
+
+    /// Whose account an access token opens, if it is alive.
+    pub(super) fn account(&self, access_token: &str) -> Option<String> {
         let now = self.0.clock.now();
-        let token = digest(call.credentials("Bearer")?);
         let memory = self.memory();
-        let token = memory.access_tokens.get(&token)?;
+        let token = memory.access_tokens.get(&digest(access_token))?;
         let grant = memory.grant(token.grant).filter(|grant| !grant.ended)?;
         let alive = token.expire_time.is_none_or(|expire_time| expire_time > now);
-        alive.then(|| json!({ "sub": grant.account }))
+        alive.then(|| grant.account.clone())
     }
 }

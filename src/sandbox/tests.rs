@@ -1,8 +1,15 @@
 //! The sandbox over its router, as clients and browsers see it.
 
+mod answer;
+mod api;
+mod authentication;
+mod callback;
 mod consent;
 mod failures;
 mod named;
+mod oauth1;
+mod openid;
+mod request;
 mod strict;
 
 use std::{
@@ -23,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use tower::ServiceExt as _;
 use url::{Url, form_urlencoded};
 
-use super::{AuthMethod, Client, Options, Quirks, Sandbox};
+use super::{AuthMethod, Client, Options, Quirks, RequestFormat, Sandbox};
 use crate::model::{Clock, Duration, OffsetDateTime, OsRandom};
 
 const HOST: &str = "acme.sandbox.test";
@@ -72,13 +79,20 @@ impl Stage {
     }
 
     fn new(quirks: Quirks) -> Self {
+        Self::with_clients(quirks, Vec::new())
+    }
+
+    /// A sandbox with further clients.
+    fn with_clients(quirks: Quirks, more: Vec<Client>) -> Self {
         let client = |client_id: &str, client_secret: Option<&str>| Client {
             client_id: client_id.to_owned(),
             client_secret: client_secret.map(Into::into),
             redirect_uris: vec![CALLBACK.to_owned()],
+            ..Client::default()
         };
-        let clients =
+        let mut clients =
             vec![client(CLIENT_ID, Some(CLIENT_SECRET)), client("other", Some("x")), client("public", None)];
+        clients.extend(more);
         let options = Options { clients, access_token_ttl: Duration::seconds(5), quirks: quirks.clone() };
         let clock = Arc::new(HandClock(Mutex::new(OffsetDateTime::UNIX_EPOCH + Duration::days(20_000))));
         Self { sandbox: Sandbox::new(options, clock.clone(), Arc::new(OsRandom)), clock, quirks }
@@ -141,6 +155,19 @@ impl Stage {
         }
         let credentials = [("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)];
         self.post(&self.quirks.token_path, None, &[&credentials, form].concat()).await
+    }
+
+    /// A request to the token endpoint by `GET`, or with JSON.
+    async fn token_as(&self, format: RequestFormat, path: &str, params: &Pairs<'_>) -> Answer {
+        let members: BTreeMap<_, _> = params.iter().copied().collect();
+        let request = match format {
+            RequestFormat::Form => return self.post(path, None, params).await,
+            RequestFormat::Query => return self.get(path, params).await,
+            RequestFormat::Json => Request::post(path)
+                .header(header::HOST, HOST)
+                .header(header::CONTENT_TYPE, "application/json; charset=utf-8"),
+        };
+        self.send(request.body(serde_json::to_string(&members).unwrap().into()).unwrap()).await
     }
 
     async fn exchange(&self, code: &str, changes: &Pairs<'_>) -> Answer {
@@ -213,6 +240,10 @@ impl Answer {
             self.body
         );
     }
+}
+
+fn owned(pairs: &Pairs<'_>) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn encode(pairs: &Pairs<'_>) -> String {

@@ -4,4 +4,5 @@ mod import;
 mod keys;
 mod offline;
 mod program;
+mod reload;
 mod serve;

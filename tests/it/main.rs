@@ -34,6 +34,7 @@ mod readme;
 mod reflection;
 mod refresh;
 mod refresh_race;
+mod reload;
 mod settings;
 mod signature;
 mod store;

@@ -107,7 +107,7 @@ fn sandbox(secret: &SecretString, access_token_ttl: Duration) -> sandbox::Sandbo
     let client = sandbox::Client {
         client_id: CLIENT_ID.to_owned(),
         client_secret: Some(secret.clone()),
-        redirect_uris: Vec::new(),
+        ..sandbox::Client::default()
     };
     let options =
         sandbox::Options { clients: vec![client], access_token_ttl, quirks: sandbox::Quirks::default() };

@@ -23,8 +23,7 @@ async fn nothing_is_sent_to_a_wrong_client_or_redirect_uri() {
 
 #[tokio::test]
 async fn a_client_without_registered_uris_may_use_any_of_the_web() {
-    let clients =
-        vec![Client { client_id: "demo".to_owned(), client_secret: None, redirect_uris: Vec::new() }];
+    let clients = vec![Client { client_id: "demo".to_owned(), ..Client::default() }];
     let options = Options { clients, access_token_ttl: Duration::seconds(5), quirks: Quirks::default() };
     let clock = Stage::strict().clock;
     let sandbox = Sandbox::new(options, clock.clone(), Arc::new(OsRandom));
@@ -97,6 +96,7 @@ async fn the_page_is_safe() {
         client_id: evil.to_owned(),
         client_secret: None,
         redirect_uris: vec![CALLBACK.to_owned()],
+        ..Client::default()
     }];
     let options = Options { clients, access_token_ttl: Duration::seconds(5), quirks: Quirks::default() };
     let clock = Stage::strict().clock;

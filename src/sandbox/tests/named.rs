@@ -131,8 +131,7 @@ async fn shopify_signs_its_callbacks() {
 /// The vectors of <https://hexdocs.pm/shopify_oauth/Shopify.OAuth.html>.
 #[test]
 fn a_known_mac() {
-    let client =
-        Client { client_id: String::new(), client_secret: Some("hush".into()), redirect_uris: Vec::new() };
+    let client = Client { client_secret: Some("hush".into()), ..Client::default() };
     let mac = client.mac(
         "code=0907a61c0c8d55e99db179b68161bc00&shop=some-shop.myshopify.com&state=0.6784241404160823&timestamp=1337178173",
     );

@@ -101,7 +101,7 @@ fn a_fault_in_a_catalog_file_is_named_with_file_and_line() {
     let checked = run(&mut tokenwell(&all));
     assert!(checked.stdout.contains(&format!("{good}: ok\n")), "{}", checked.stdout);
     assert!(cases.iter().all(|(file, _)| checked.stdout.contains(file.as_str())), "{}", checked.stdout);
-    assert!(checked.stderr.contains("6 of 7 files have faults"), "{}", checked.stderr);
+    assert!(checked.stderr.contains("6 faults"), "{}", checked.stderr);
     let missing = run(&mut tokenwell(&["providers", "check", "/no/such.toml"]));
     assert_eq!(missing.code, Some(1));
     assert!(missing.stderr.contains("/no/such.toml"), "{}", missing.stderr);

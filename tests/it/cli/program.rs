@@ -147,10 +147,20 @@ impl Server {
         self.serving[listener].as_str().unwrap()
     }
 
+    /// Sends it a signal, such as `-HUP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("/bin/kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// The id of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Tells it to stop, and waits for its end.
     pub fn stop(mut self) -> Finished {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("/bin/kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         let [stdout, stderr] = self.readers.take().unwrap();
         let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
         Finished { code: self.child.wait().unwrap().code(), stdout, stderr }

@@ -1,6 +1,5 @@
 //! Faulty entries: each is refused when it is read, with its file, the line where that is known, and what is wrong.
 
-use tempfile::TempDir;
 use tokenwell::provider::{Catalog, Fault, Transport};
 
 /// An entry without a fault.
@@ -174,23 +173,37 @@ fn http_is_for_loopback_in_development_only() {
 }
 
 #[test]
-fn all_faulty_files_of_a_directory_are_named() {
-    let directory = TempDir::new().unwrap();
-    for (file, text) in [
+fn all_faulty_files_are_named_and_none_is_taken() {
+    let files = [
         ("acme.toml", GOOD.to_owned()),
         ("bad1.toml", GOOD.replace("display_name", "name")),
         ("bad2.toml", GOOD.replace(".acme.com\"]", ".com\"]")),
-        ("notes.txt", "not an entry".to_owned()),
-    ] {
-        std::fs::write(directory.path().join(file), text).unwrap();
-    }
-    let mut catalog = Catalog::built_in().unwrap();
-    let faults = catalog.add_directory(directory.path(), Transport::Strict).unwrap_err();
-    let files: Vec<_> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    ];
+    let mut catalog = Catalog::default();
+    let files = files.into_iter().map(|(name, text)| (name.to_owned(), text));
+    let faults = catalog.add_files(files, Transport::Strict).unwrap_err();
+    let mut files: Vec<_> = faults.iter().map(|fault| fault.file.as_str()).collect();
+    files.dedup();
     assert_eq!(files, ["bad1.toml", "bad2.toml"]);
+    assert_eq!(catalog.iter().count(), 0);
+}
 
-    let nowhere = directory.path().join("nowhere");
-    let faults = catalog.add_directory(&nowhere, Transport::Strict).unwrap_err();
-    assert_eq!(faults.len(), 1);
-    assert_eq!(faults[0].file, nowhere.display().to_string());
+/// Every fault of a file is named at once, each with its line.
+#[test]
+fn all_faults_of_a_file_are_named() {
+    let text = GOOD
+        .replace("categories = [\"crm\"]", "categories = \"crm\"")
+        .replace("prompt = \"consent\"", "prompt = 7")
+        .replace("format = \"label\"", "format = \"lable\"\ncolour = \"red\"");
+    let faults = Catalog::default().add("acme.toml", &text, Transport::Strict).unwrap_err();
+    let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [Some(2), Some(9), Some(14), Some(15)], "{faults:?}");
+
+    let text = GOOD
+        .replace("hosts = [\".acme.com\"]", "hosts = [\".acme.com\", \".com\"]")
+        .replace("prompt = ", "state = ")
+        .replace("required = true", "pattern = \"[\"");
+    let faults = Catalog::default().add("acme.toml", &text, Transport::Strict).unwrap_err();
+    let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
+    assert_eq!(lines, [Some(6), Some(11)], "{faults:?}");
 }

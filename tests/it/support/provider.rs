@@ -77,7 +77,7 @@ fn sandbox(quirks: Quirks, clock: &ManualClock) -> Sandbox {
     let client = Client {
         client_id: CLIENT_ID.to_owned(),
         client_secret: Some(CLIENT_SECRET.into()),
-        redirect_uris: Vec::new(),
+        ..Client::default()
     };
     let options = Options { clients: vec![client], access_token_ttl: Duration::hours(1), quirks };
     Sandbox::new(options, Arc::new(clock.clone()), Arc::new(OsRandom))

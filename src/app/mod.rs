@@ -1,0 +1,228 @@
+//! Builds everything, binds the listeners, serves, and drains.
+
+mod error;
+mod listen;
+mod reload;
+mod sources;
+mod storage;
+mod watch;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+pub use error::AppError;
+use listen::{address, bind, public_url};
+use reload::{Print, Reloader};
+use sources::Sources;
+pub use sources::load_catalog;
+pub use storage::{offline, open_store};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, Door, StackOptions},
+    config::ServeArgs,
+    flow::{FirstKey, Flows, Parts},
+    gateway,
+    model::{Clock, Error, OsRandom, Random, SystemClock},
+    oauth::{HttpClient, HttpOptions, OAuthClient},
+    provider::Catalog,
+};
+
+/// How much longer the right to refresh lasts than a call to a provider may take: time to read what the call needs, and to
+/// commit its answer in all tries, each of which may wait for a connection.
+const LEASE_MARGIN: Duration = Duration::from_secs(45);
+/// How long the database may take to let go.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Parked codes live a minute, so about as often.
+const PURGE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// What the server takes from its surroundings, which tests replace.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub random: Arc<dyn Random>,
+    /// How providers are reached.
+    pub http: HttpOptions,
+    /// Further catalog files, by name, which may have http endpoints on loopback: those of the demo and of tests.
+    pub providers: Vec<(String, String)>,
+}
+
+/// A server that is ready to serve: its listeners are bound, and its database is there.
+#[derive(Debug)]
+pub struct App {
+    flows: Flows,
+    stack: api::Stack,
+    health: api::Health,
+    grpc: TcpListener,
+    gateway: TcpListener,
+    admin: TcpListener,
+    reloader: Option<Reloader>,
+    first_key: Option<FirstKey>,
+    drain: Duration,
+}
+
+/// The addresses that a server listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// The gateway.
+    pub gateway: SocketAddr,
+    /// Health.
+    pub admin: SocketAddr,
+}
+
+// === impl Environment ===
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(OsRandom),
+            http: HttpOptions::default(),
+            providers: Vec::new(),
+        }
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Opens the database, reads the catalog, binds the listeners.
+    pub async fn start(args: &ServeArgs, environment: Environment) -> Result<Self, AppError> {
+        let (catalog, reloader) = read_catalog(Sources::new(&args.providers, environment.providers)).await?;
+        let store = open_store(&args.storage, environment.random.clone()).await?;
+        if args.behaviour.no_migrate {
+            match store.pending_migrations().await? {
+                0 => {}
+                pending => return Err(AppError::OldSchema(pending)),
+            }
+        } else {
+            store.migrate().await?;
+        }
+        let grpc = bind(args.listen.grpc_listen).await?;
+        let gateway = bind(args.listen.gateway_listen).await?;
+        let admin = bind(args.listen.admin_listen).await?;
+        let public_url = public_url(args.listen.public_url.as_deref(), address(&gateway)?)?;
+        let mut http = environment.http;
+        if let Some(path) = &args.providers.provider_ca_file {
+            http.extra_roots.push(read(path)?);
+        }
+        let lease = http.timeout + LEASE_MARGIN;
+        let flows = Flows::new(Parts {
+            store,
+            oauth: OAuthClient::new(
+                HttpClient::new(&http)?,
+                environment.clock.clone(),
+                environment.random.clone(),
+            ),
+            catalog: ArcSwap::from_pointee(catalog),
+            clock: environment.clock,
+            random: environment.random,
+            public_url,
+            lease,
+        });
+        let first_key = flows.bootstrap().await?;
+        let options =
+            StackOptions { deadline: args.behaviour.deadline, reflection: !args.behaviour.no_reflection };
+        let (stack, health) = api::stack(&flows, &options).await?;
+        let drain = args.behaviour.drain;
+        Ok(Self { flows, stack, health, grpc, gateway, admin, reloader, first_key, drain })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Result<Addresses, AppError> {
+        Ok(Addresses {
+            grpc: address(&self.grpc)?,
+            gateway: address(&self.gateway)?,
+            admin: address(&self.admin)?,
+        })
+    }
+
+    /// The gateway's address as browsers see it.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        self.flows.public_url()
+    }
+
+    /// The secret of the first key, if this start made it. It is given once.
+    pub fn take_first_key(&mut self) -> Option<FirstKey> {
+        self.first_key.take()
+    }
+
+    /// Serves until `stop`, then drains: health says so, no new work is taken, what is under way ends.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
+        let stopping = CancellationToken::new();
+        let mut servers = JoinSet::new();
+        let door = Door::new(self.stack.clone());
+        let gateway = gateway::router(door, self.flows.clone());
+        let admin = gateway::admin_router(self.flows.clone(), stopping.clone());
+        servers.spawn(api::serve(self.grpc, self.stack, stopping.clone()));
+        servers.spawn(gateway::serve(self.gateway, gateway, stopping.clone()));
+        servers.spawn(gateway::serve(self.admin, admin, stopping.clone()));
+        let mut chores = JoinSet::new();
+        chores.spawn(purge(self.flows.clone(), stopping.clone()));
+        if let Some(reloader) = self.reloader {
+            chores.spawn(reloader.run(self.flows.clone(), stopping.clone()));
+        }
+
+        let early = tokio::select! {
+            () = stop => None,
+            ended = servers.join_next() => ended,
+        };
+        self.health.stop().await;
+        stopping.cancel();
+        let drained = tokio::time::timeout(self.drain, async {
+            while servers.join_next().await.is_some() {}
+            self.flows.drain().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!("calls were still under way when the time to drain was over");
+        }
+        servers.shutdown().await;
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            while chores.join_next().await.is_some() {}
+            self.flows.store().clone().close().await
+        });
+        if let Ok(closed) = closed.await {
+            closed?;
+        } else {
+            tracing::warn!("the database's connections did not close in time");
+        }
+        match early {
+            Some(Ok(Err(error))) => Err(AppError::Serve(error)),
+            Some(Err(error)) => Err(AppError::Serve(error.into())),
+            Some(Ok(Ok(()))) | None => Ok(()),
+        }
+    }
+}
+
+/// Reads the catalog for the first time, when a fault ends the start, and prepares to read it again.
+async fn read_catalog(sources: Sources) -> Result<(Catalog, Option<Reloader>), AppError> {
+    let read = tokio::task::spawn_blocking(move || {
+        let reading = sources.read();
+        let catalog = sources.build(&reading).map_err(AppError::Catalog)?;
+        Ok((catalog, Reloader::new(sources, Print::of(&reading))?))
+    });
+    read.await.map_err(Error::internal)?
+}
+
+/// Deletes expired flows from time to time.
+async fn purge(flows: Flows, stopping: CancellationToken) {
+    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        match flows.purge().await {
+            Ok(0) => {}
+            Ok(purged) => tracing::debug!(purged, "expired flows were deleted"),
+            Err(error) => tracing::warn!(%error, "expired flows could not be deleted"),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, AppError> {
+    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
+}
