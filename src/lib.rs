@@ -15,7 +15,7 @@
 //! | room | what is in it | knows alone |
 //! | --- | --- | --- |
 //! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
-//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, regex |
+//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, regex, serde-saphyr, psl |
 //! | [`oauth`] | speaks OAuth 2.0 to providers, and is the only way out of the house | oauth2, reqwest |
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
 //! | [`flow`] | what happens: begin, complete, get a token, refresh, manage | |

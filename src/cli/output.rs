@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Map, Value};
 
 use super::Failure;
@@ -31,6 +31,8 @@ pub(super) fn print(output: Output, names: &[&str], rows: Vec<Vec<String>>) -> R
         Output::Text if std::io::stdout().is_terminal() => {
             let mut table = Table::new();
             table.load_preset(UTF8_FULL_CONDENSED).set_header(names).add_rows(rows);
+            // Long texts break inside their column, not across the table.
+            table.set_content_arrangement(ContentArrangement::Dynamic);
             anstream::println!("{table}");
         }
         Output::Text => {

@@ -11,6 +11,7 @@ mod config;
 mod definition;
 mod entry;
 mod field;
+pub mod import;
 mod lines;
 mod path;
 mod pin;

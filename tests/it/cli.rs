@@ -1,5 +1,6 @@
 //! The command line: the built binary, as an operator runs it.
 
+mod import;
 mod keys;
 mod offline;
 mod program;

@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 17] = [
+const RESIDENTS: [(&str, &[&str]); 19] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -37,6 +37,8 @@ const RESIDENTS: [(&str, &[&str]); 17] = [
     ("sha1", &["oauth", "sandbox"]),
     ("axum", &["gateway", "sandbox"]),
     ("toml", &["provider"]),
+    ("serde_saphyr", &["provider"]),
+    ("psl", &["provider"]),
     ("schemars", &["provider"]),
     ("percent_encoding", &["oauth", "sandbox"]),
     ("moka", &["oauth"]),

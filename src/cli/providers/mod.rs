@@ -1,5 +1,7 @@
 //! `tokenwell providers`.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -48,6 +50,10 @@ enum ProvidersCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Make catalog files of a `providers.yaml`, as users of Nango have it.
+    ///
+    /// Reports for each entry what was not carried over, and why. The exit status is 0 if the file could be read.
+    Import(import::ImportArgs),
     /// Print the JSON schema of catalog files, for editors.
     Schema,
 }
@@ -70,6 +76,7 @@ pub(super) fn run(args: &ProvidersArgs) -> Result<(), Failure> {
             print(*output, &["key", "title", "given", "default", "example", "values"], rows)
         }
         ProvidersCommand::Check { files } => check(files),
+        ProvidersCommand::Import(args) => import::run(args),
         ProvidersCommand::Schema => {
             println!("{:#}", schema());
             Ok(())
