@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Address, Definition, Field, Provider, RESERVED_PARAMS, Transport,
-    definition::{BodyFormat, Capture, Params, RequestMethod},
+    definition::{BodyFormat, Capture, Format, Params, RequestMethod},
     entry::Problem,
     request::{CREDENTIALS, Request},
 };
@@ -123,6 +123,19 @@ impl Found {
         if field.secret() && (field.default_value().is_some() || !field.choices().is_empty()) {
             self.add(&path, format!("`{path}`: a secret has no default and no enum"));
         }
+        // Callers send tokens where such a value points.
+        let points = match field.format() {
+            Format::Uri => field.choices().is_empty(),
+            Format::Hostname => field.captured() && field.choices().is_empty() && !field.has_pattern(),
+            _ => false,
+        };
+        self.require(
+            !points || field.pinned(),
+            &path,
+            format!(
+                "`{path}`: a `uri`, or a `hostname` that is captured, needs the `hosts` that it may name"
+            ),
+        );
         if let Some(default) = field.default_value()
             && field.normalize(default).as_deref() != Ok(default)
         {

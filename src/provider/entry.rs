@@ -80,7 +80,8 @@ impl Draft {
             problem,
         };
         let mut faults: Vec<_> = problems.into_iter().map(fault).collect();
-        faults.sort_by_key(|fault| fault.line);
+        // In the order of the file; what has no place in it comes last.
+        faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
         faults
     }
 }

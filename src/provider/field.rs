@@ -130,6 +130,16 @@ impl Field {
         !self.patterns.is_empty() || !self.definition.choices.is_empty() || !self.pins.is_empty()
     }
 
+    /// Whether it has a pattern of its own.
+    pub(super) fn has_pattern(&self) -> bool {
+        self.definition.pattern.is_some()
+    }
+
+    /// Whether it names the hosts that it may have.
+    pub(super) fn pinned(&self) -> bool {
+        !self.pins.is_empty()
+    }
+
     /// What goes into addresses for this value.
     pub(super) fn substitute<'a>(&'a self, value: &'a str) -> Option<&'a str> {
         match self.definition.choices.iter().find(|choice| choice.value == value) {
@@ -150,7 +160,9 @@ impl Field {
         let value = match self.definition.format {
             Format::Text | Format::Email => Some(self.bare(trimmed).to_owned()),
             Format::Label => pasted_host(trimmed).and_then(|host| self.label(&host)),
-            Format::Hostname => pasted_host(trimmed).map(|host| self.bare(&host).to_owned()),
+            Format::Hostname => pasted_host(trimmed)
+                .map(|host| self.bare(&host).to_owned())
+                .filter(|host| self.pins.is_empty() || self.pins.iter().any(|pin| pin.matches(host))),
             Format::Uuid => {
                 Uuid::parse_str(self.bare(trimmed)).ok().map(|uuid| uuid.hyphenated().to_string())
             }

@@ -109,8 +109,8 @@ fn sandbox(secret: &SecretString, access_token_ttl: Duration) -> sandbox::Sandbo
         client_secret: Some(secret.clone()),
         ..sandbox::Client::default()
     };
-    let options =
-        sandbox::Options { clients: vec![client], access_token_ttl, quirks: sandbox::Quirks::default() };
+    let quirks = sandbox::Quirks { client_credentials: true, ..sandbox::Quirks::default() };
+    let options = sandbox::Options { clients: vec![client], access_token_ttl, quirks };
     sandbox::Sandbox::new(options, Arc::new(SystemClock), Arc::new(OsRandom))
 }
 
@@ -121,6 +121,7 @@ fn entry(url: &str) -> String {
 display_name = "Sandbox"
 categories = ["demo"]
 documentation = "https://www.rfc-editor.org/rfc/rfc6749"
+grant_types = ["authorization_code", "client_credentials"]
 authorization_endpoint = "{url}/authorize"
 token_endpoint = "{url}/token"
 hosts = ["127.0.0.1"]

@@ -26,7 +26,7 @@ pub(in crate::provider) struct FieldDefinition {
     pub(in crate::provider) prefix: Option<String>,
     /// Text behind that people paste with it. It is taken off.
     pub(in crate::provider) suffix: Option<String>,
-    /// For a `uri`: the hosts that it may name.
+    /// For a `uri` or a `hostname`: the hosts that it may name.
     #[serde(default)]
     pub(in crate::provider) hosts: Vec<String>,
     /// The values to choose from.

@@ -81,7 +81,7 @@ impl Stage {
     /// Waits for one fault and for what follows of it.
     fn fault(&mut self) -> String {
         let fault = self.server.wait_for(FAULT)["fault"].as_str().unwrap().to_owned();
-        assert_eq!(self.server.wait_for(STAYS)["faults"], 1, "{fault}");
+        assert!(self.server.wait_for(STAYS)["faults"].as_u64() >= Some(1), "{fault}");
         fault
     }
 }

@@ -50,6 +50,13 @@ impl House {
         config.into_iter().flatten().map(|(name, field)| (name.as_str(), field.as_table().unwrap()))
     }
 
+    /// Whether a config field is part of an address.
+    fn is_in_address(&self, id: &str, name: &str) -> bool {
+        let field = format!("{{{name}}}");
+        let written = self.files[id].iter().filter(|(key, _)| key.ends_with("_endpoint") || *key == "issuer");
+        written.into_iter().any(|(_, endpoint)| endpoint.to_string().contains(&field))
+    }
+
     /// A config that is valid: every field that a caller may set, with its example.
     fn examples(&self, id: &str) -> StringMap {
         let settable = self.fields(id).filter(|(_, field)| is_settable(field));

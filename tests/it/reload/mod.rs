@@ -98,7 +98,12 @@ impl Stage {
     }
 
     async fn listed(&self) -> Vec<String> {
-        let response = self.server.provider(&self.server.key).list(ListRequest::default()).await.unwrap();
+        let response = self
+            .server
+            .provider(&self.server.key)
+            .list(ListRequest { page_size: 500, ..ListRequest::default() })
+            .await
+            .unwrap();
         response.into_inner().providers.into_iter().map(|provider| provider.provider_id).collect()
     }
 

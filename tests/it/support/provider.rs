@@ -29,7 +29,8 @@ pub struct TestProvider {
 impl TestProvider {
     /// The sandbox with its own entry `sandbox`, on http over loopback. Access tokens live an hour of the test's clock.
     pub async fn plain(clock: &ManualClock) -> Self {
-        Self::plain_with(Quirks::default(), clock, |router| router).await
+        let quirks = Quirks { client_credentials: true, ..Quirks::default() };
+        Self::plain_with(quirks, clock, |router| router).await
     }
 
     /// The plain one with quirks, and with something around its routes.
@@ -46,6 +47,7 @@ impl TestProvider {
         let entry = format!(
             "display_name = \"Sandbox\"\ncategories = [\"test\"]\n\
              documentation = \"https://www.rfc-editor.org/rfc/rfc6749\"\n\
+             grant_types = [\"authorization_code\", \"client_credentials\"]\n\
              authorization_endpoint = \"http://{address}/authorize\"\ntoken_endpoint = \"http://{address}/token\"\n\
              hosts = [\"127.0.0.1\"]\ntoken_endpoint_auth_method = \"client_secret_basic\"\n\
              default_scopes = [\"read\", \"write\"]\n"
