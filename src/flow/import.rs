@@ -285,8 +285,9 @@ impl Flows {
         };
         match credentials {
             ImportedCredentials::OAuth2 { access_token, token_type, expire_time, refresh_token, scopes } => {
-                // What is not there has expired: the first Get renews it.
-                tokens.expire_time = if access_token.is_some() { expire_time } else { Some(self.now()) };
+                // What is not there, or may have expired unseen, counts as expired where the first Get can renew it.
+                let unknown = access_token.is_none() || (expire_time.is_none() && refresh_token.is_some());
+                tokens.expire_time = if unknown { Some(self.now()) } else { expire_time };
                 tokens.access_token = access_token.unwrap_or_default();
                 tokens.token_type = if token_type.is_empty() { "Bearer".to_owned() } else { token_type };
                 tokens.refresh_token = refresh_token;
