@@ -1,5 +1,6 @@
 //! Config that the provider tells, and tells anew with every refresh.
 
+use futures::future::join_all;
 use tokenwell::model::Duration;
 use tonic::Code;
 
@@ -83,6 +84,33 @@ async fn a_change_and_a_refresh_at_once_both_survive_on_postgresql() -> TestResu
     a_change_and_a_refresh_at_once_both_survive(database::Kind::Postgres).await
 }
 
+async fn changes_at_once_all_survive(kind: database::Kind) -> TestResult {
+    let acme = Acme::on(kind, naming(), ENTRY).await;
+    acme.connect(&[("site", "anvils")]).await;
+    for round in 0..5 {
+        let (note, pin) = (format!("note {round}"), format!("canary-pin-{round}"));
+        let region = ["us", "de", "fr", "jp", "br"][round];
+        let changes = [[("note", &*note)], [("region", region)], [("pin", &*pin)]];
+        for updated in join_all(changes.iter().map(|change| acme.update_config(change))).await {
+            updated?;
+        }
+        let expected = [("site", "anvils"), ("region", region), ("note", &note), ("org", "org-1")];
+        assert_eq!(acme.config().await, sorted(&expected));
+        assert_eq!(acme.get().await?.secret_config["pin"], pin);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_at_once_all_survive_on_sqlite() -> TestResult {
+    changes_at_once_all_survive(database::Kind::Sqlite).await
+}
+
+#[tokio::test]
+async fn changes_at_once_all_survive_on_postgresql() -> TestResult {
+    changes_at_once_all_survive(database::Kind::Postgres).await
+}
+
 #[tokio::test]
 async fn what_no_longer_fits_leaves_the_old_value_and_the_new_token() -> TestResult {
     let acme = connected().await;
@@ -149,16 +177,19 @@ async fn a_lookup_does_not_replace_what_the_caller_chose() -> TestResult {
 #[tokio::test]
 async fn a_lookup_that_fails_ends_a_flow() -> TestResult {
     let acme = Acme::new(plain(), LOOKUP).await;
+    let huge = format!(r#"[{{"id": 1, "owner": "ada", "padding": "{}"}}]"#, "x".repeat(1024 * 1024));
     for (status, body, reason) in [
         (503, "{}", "PROVIDER_UNAVAILABLE"),
         (429, "{}", "PROVIDER_UNAVAILABLE"),
         (403, "{}", "PROVIDER_RESPONSE_INVALID"),
+        (302, "{}", "PROVIDER_RESPONSE_INVALID"),
         (200, "canary", "PROVIDER_RESPONSE_INVALID"),
+        (200, &huge, "PROVIDER_RESPONSE_INVALID"),
         (200, r#"[{"id": "canary", "owner": "ada"}]"#, "PROVIDER_RESPONSE_INVALID"),
     ] {
         acme.detour.answer("/accounts", status, body);
         let answer = acme.try_connect(&[]).await;
-        assert_eq!(answer.result("data-error"), reason, "{status} {body}");
+        assert_eq!(answer.result("data-error"), reason, "{status} {body:.40}");
         assert!(!answer.body.contains("canary"), "{}", answer.body);
         assert_refused(acme.basic().await, Code::NotFound, "CONNECTION_NOT_FOUND");
     }

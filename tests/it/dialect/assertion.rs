@@ -15,11 +15,17 @@ use crate::support::{Acme, Database, TestResult, acme::plain, assert_refused, pr
 
 const SIGNED: &str = "token_endpoint_auth_method = \"private_key_jwt\"\n";
 
+/// An RSA key, which is the sandbox's for its own tokens otherwise.
+const RSA: [&str; 2] = [
+    include_str!("../../../src/sandbox/openid.pem"),
+    include_str!("../../../src/sandbox/tests/openid_public.pem"),
+];
+
 /// A provider that knows the client by this key.
-async fn acme(key: &KeyPair, quirks: Quirks, entry: &str) -> Acme {
+async fn acme(public_key: &str, quirks: Quirks, entry: &str) -> Acme {
     let client = Client {
         client_id: CLIENT_ID.to_owned(),
-        public_key: Some(key.public_key_pem()),
+        public_key: Some(public_key.to_owned()),
         ..Client::default()
     };
     let quirks = Quirks { auth_methods: vec![AuthMethod::PrivateKeyJwt], ..quirks };
@@ -42,7 +48,7 @@ fn read(request: &TokenRequest) -> [Value; 2] {
 #[tokio::test]
 async fn an_assertion_is_signed_for_each_request() -> TestResult {
     let key = KeyPair::generate()?;
-    let acme = acme(&key, plain(), &format!("{ENTRY}{SIGNED}")).await;
+    let acme = acme(&key.public_key_pem(), plain(), &format!("{ENTRY}{SIGNED}")).await;
     give(&acme, &key.serialize_pem()).await;
     acme.connect(&[]).await;
     acme.force().await?;
@@ -75,13 +81,14 @@ async fn an_assertion_is_signed_for_each_request() -> TestResult {
 
 #[tokio::test]
 async fn an_issuer_is_the_audience_where_the_entry_names_one() -> TestResult {
-    let key = KeyPair::generate()?;
+    let [key, public_key] = RSA;
     let openid = OpenIdQuirks { issuer: "http://{host}".to_owned(), ..OpenIdQuirks::default() };
     let quirks = Quirks { openid: Some(openid), ..plain() };
-    let acme = acme(&key, quirks, &format!("issuer = \"PROVIDER\"{ENTRY}{SIGNED}")).await;
-    give(&acme, &key.serialize_pem()).await;
+    let acme = acme(public_key, quirks, &format!("issuer = \"PROVIDER\"{ENTRY}{SIGNED}")).await;
+    give(&acme, key).await;
     acme.connect(&[]).await;
-    let [_, claims] = read(&acme.last_request());
+    let [header, claims] = read(&acme.last_request());
+    assert_eq!(header["alg"], "RS256");
     assert_eq!(claims["aud"], format!("http://{}", acme.provider.address));
     Ok(())
 }
@@ -89,7 +96,7 @@ async fn an_issuer_is_the_audience_where_the_entry_names_one() -> TestResult {
 #[tokio::test]
 async fn without_a_key_that_signs_nothing_is_sent() -> TestResult {
     let key = KeyPair::generate()?;
-    let acme = acme(&key, plain(), &format!("{ENTRY}{SIGNED}")).await;
+    let acme = acme(&key.public_key_pem(), plain(), &format!("{ENTRY}{SIGNED}")).await;
     let body = "canaryAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     let broken = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
     let cut = key.serialize_pem().lines().take(2).collect::<Vec<_>>().join("\n");

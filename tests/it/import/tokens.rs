@@ -132,6 +132,29 @@ async fn without_a_refresh_token_it_ends_with_the_access_token() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_import_outlives_the_refresh_of_what_it_replaces() -> TestResult {
+    let acme = Acme::new(plain(), ENTRY).await;
+    acme.import(Kind::Oauth2(tokens(&acme, "at-1", "rt-1"))).await?;
+    acme.clock.advance(Duration::hours(1));
+    renew_next(&acme, "at-2", "rt-2");
+    acme.gate.close();
+    let replace = async {
+        acme.gate.arrived(1).await;
+        let imported = acme.import(Kind::Oauth2(tokens(&acme, "at-new", "rt-new"))).await;
+        acme.gate.open();
+        imported
+    };
+    let (got, imported) = tokio::join!(acme.token(), replace);
+    imported?;
+    assert_eq!((got?.as_str(), acme.token().await?.as_str()), ("at-new", "at-new"));
+    acme.clock.advance(Duration::hours(1));
+    renew_next(&acme, "at-3", "rt-3");
+    assert_eq!(acme.token().await?, "at-3");
+    assert_eq!(acme.last_request().form["refresh_token"], "rt-new");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_import_looks_up_what_a_flow_would() -> TestResult {
     let entry = format!(
         "{ENTRY}[lookup]\nurl = \"PROVIDER/accounts\"\n[config.account]\ntitle = \"Account\"\n\
