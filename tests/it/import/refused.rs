@@ -51,6 +51,10 @@ async fn malformed_credentials_are_named_and_not_stored() {
         let scopes = vec![scope.to_owned()];
         Kind::Oauth2(ImportOAuth2 { access_token: "at".to_owned(), scopes, ..ImportOAuth2::default() })
     };
+    let typed = |token_type: &str| {
+        let (access_token, token_type) = ("at".to_owned(), token_type.to_owned());
+        Kind::Oauth2(ImportOAuth2 { access_token, token_type, ..ImportOAuth2::default() })
+    };
     for (kind, field) in [
         (api_key(""), "credentials.api_key.api_key"),
         (api_key(control), "credentials.api_key.api_key"),
@@ -64,6 +68,10 @@ async fn malformed_credentials_are_named_and_not_stored() {
         (oauth2(control, ""), "credentials.oauth2.access_token"),
         (oauth2("", &long), "credentials.oauth2.refresh_token"),
         (scoped("two words"), "credentials.oauth2.scopes"),
+        (typed(control), "credentials.oauth2.token_type"),
+        (typed("two words"), "credentials.oauth2.token_type"),
+        (typed(&long), "credentials.oauth2.token_type"),
+        (client(control, "canary"), "credentials.client_credentials.client_id"),
         (client("id", ""), "credentials.client_credentials.client_secret"),
         (client("", "canary"), "credentials.client_credentials.client_id"),
         (client(&"x".repeat(1025), "canary"), "credentials.client_credentials.client_id"),
