@@ -134,17 +134,18 @@ impl ImportedCredentials {
                 "credentials.oauth2",
                 "holds no token: give an access token, a refresh token, or both",
             )),
+            Self::OAuth2 { token_type, .. } if !is_token_type(token_type) => Err(Error::field(
+                "credentials.oauth2.token_type",
+                "is malformed: expected at most 64 printable ASCII characters without spaces",
+            )),
             Self::OAuth2 { scopes, .. } => {
                 check_scopes(scopes).map_err(|problem| Error::field("credentials.oauth2.scopes", problem))
             }
             Self::ClientCredentials { client, scopes } => {
-                if client
-                    .as_ref()
-                    .is_some_and(|client| client.client_id.is_empty() || client.client_id.len() > 1024)
-                {
+                if client.as_ref().is_some_and(|client| !is_client_id(&client.client_id)) {
                     return Err(Error::field(
                         "credentials.client_credentials.client_id",
-                        "is malformed: expected 1 to 1,024 characters",
+                        "is malformed: expected 1 to 1,024 printable ASCII characters",
                     ));
                 }
                 check_scopes(scopes)
@@ -153,6 +154,16 @@ impl ImportedCredentials {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this may be handed out as a token's type (RFC 6749, appendix A.13). None is `Bearer`.
+fn is_token_type(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Whether this may be a client's id, as for an integration (RFC 6749, appendix A.1).
+fn is_client_id(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 // === impl Flows ===

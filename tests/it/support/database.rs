@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use tokenwell::config::StorageArgs;
 
@@ -67,10 +67,39 @@ impl Database {
         self.directory.path()
     }
 
+    /// Everything that is stored, as bytes in a row: the files of SQLite, the columns of PostgreSQL.
+    pub async fn contents(&self) -> Vec<u8> {
+        if self.url.is_none() {
+            let files = std::fs::read_dir(self.directory.path()).unwrap();
+            return files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        }
+        let database = self.connect().await;
+        let columns = "SELECT table_name::text, column_name::text, data_type::text \
+                       FROM information_schema.columns WHERE table_schema = 'public'";
+        let mut contents = Vec::new();
+        for column in database.query_all_raw(statement(columns)).await.unwrap() {
+            let read = |name: &str| column.try_get::<String>("", name).unwrap();
+            let (table, name, kind) = (read("table_name"), read("column_name"), read("data_type"));
+            let value = match kind.as_str() {
+                "bytea" => format!("\"{name}\""),
+                _ => format!("convert_to(\"{name}\"::text, 'UTF8')"),
+            };
+            let sql = format!("SELECT {value} AS value FROM \"{table}\" WHERE \"{name}\" IS NOT NULL");
+            for row in database.query_all_raw(statement(&sql)).await.unwrap() {
+                contents.extend(row.try_get::<Vec<u8>>("", "value").unwrap());
+            }
+        }
+        contents
+    }
+
     /// A connection past the store, for looking at what is there.
     pub async fn connect(&self) -> DatabaseConnection {
         let path = self.directory.path().join("tokenwell.db");
         let url = self.url.clone().unwrap_or_else(|| format!("sqlite://{}", path.display()));
         sea_orm::Database::connect(url).await.unwrap()
     }
+}
+
+fn statement(sql: &str) -> Statement {
+    Statement::from_string(DbBackend::Postgres, sql)
 }

@@ -1,8 +1,10 @@
 //! What the tests stand on: a whole server per test, with its own database, clock and provider.
 
+pub mod acme;
 pub mod browser;
 pub mod clock;
 pub mod database;
+pub mod detour;
 pub mod gate;
 pub mod keys;
 pub mod provider;
@@ -10,9 +12,11 @@ pub mod server;
 pub mod steps;
 pub mod tls;
 
+pub use acme::Acme;
 pub use browser::Browser;
 pub use clock::ManualClock;
 pub use database::Database;
+pub use detour::Detour;
 pub use gate::Gate;
 pub use provider::TestProvider;
 pub use server::{Options, TestServer};

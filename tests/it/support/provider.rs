@@ -39,7 +39,17 @@ impl TestProvider {
         clock: &ManualClock,
         around: impl FnOnce(Router) -> Router,
     ) -> Self {
-        let sandbox = sandbox(quirks, clock);
+        Self::plain_of(vec![client()], quirks, clock, around).await
+    }
+
+    /// The same, for these clients.
+    pub async fn plain_of(
+        clients: Vec<Client>,
+        quirks: Quirks,
+        clock: &ManualClock,
+        around: impl FnOnce(Router) -> Router,
+    ) -> Self {
+        let sandbox = sandbox(clients, quirks, clock);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = around(sandbox.router());
@@ -58,7 +68,17 @@ impl TestProvider {
 
     /// The sandbox wearing quirks, under the provider's own host names over TLS.
     pub async fn quirky(quirks: Quirks, hosts: &[&str], clock: &ManualClock) -> Self {
-        let sandbox = sandbox(quirks, clock);
+        Self::quirky_of(vec![client()], quirks, hosts, clock).await
+    }
+
+    /// The same, for these clients.
+    pub async fn quirky_of(
+        clients: Vec<Client>,
+        quirks: Quirks,
+        hosts: &[&str],
+        clock: &ManualClock,
+    ) -> Self {
+        let sandbox = sandbox(clients, quirks, clock);
         let (address, authority, task) = tls::serve(sandbox.router(), hosts).await;
         let http = HttpOptions {
             extra_roots: vec![authority],
@@ -69,18 +89,29 @@ impl TestProvider {
     }
 }
 
+impl TestProvider {
+    /// Goes away, and waits until nobody listens any more.
+    pub async fn stop(&self) {
+        self.task.abort();
+        while let Ok(stream) = tokio::net::TcpStream::connect(self.address).await {
+            // Ends when the listener that has taken the connection is dropped.
+            drop(stream.readable().await);
+        }
+    }
+}
+
 impl Drop for TestProvider {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-fn sandbox(quirks: Quirks, clock: &ManualClock) -> Sandbox {
-    let client = Client {
-        client_id: CLIENT_ID.to_owned(),
-        client_secret: Some(CLIENT_SECRET.into()),
-        ..Client::default()
-    };
-    let options = Options { clients: vec![client], access_token_ttl: Duration::hours(1), quirks };
+/// The client of [`TestServer::create_integration`](super::TestServer::create_integration).
+pub fn client() -> Client {
+    Client { client_id: CLIENT_ID.to_owned(), client_secret: Some(CLIENT_SECRET.into()), ..Client::default() }
+}
+
+fn sandbox(clients: Vec<Client>, quirks: Quirks, clock: &ManualClock) -> Sandbox {
+    let options = Options { clients, access_token_ttl: Duration::hours(1), quirks };
     Sandbox::new(options, Arc::new(clock.clone()), Arc::new(OsRandom))
 }

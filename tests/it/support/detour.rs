@@ -1,0 +1,46 @@
+//! Answers that a test puts in the place of a provider's own.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+
+/// No answers at first. Clones are the same detour.
+#[derive(Debug, Clone, Default)]
+pub struct Detour(Arc<Mutex<BTreeMap<String, (u16, String)>>>);
+
+impl Detour {
+    /// The routes with this detour before them.
+    pub fn before(&self, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self.clone(), Self::pass))
+    }
+
+    /// Answers requests for a path with this status and this JSON from now on.
+    pub fn answer(&self, path: &str, status: u16, body: &str) {
+        self.0.lock().unwrap().insert(path.to_owned(), (status, body.to_owned()));
+    }
+
+    /// Leads requests for a path to the provider again.
+    pub fn end(&self, path: &str) {
+        self.0.lock().unwrap().remove(path);
+    }
+
+    async fn pass(State(detour): State<Self>, request: Request, next: Next) -> Response {
+        let answer = detour.0.lock().unwrap().get(request.uri().path()).cloned();
+        match answer {
+            Some((status, body)) => {
+                let json = [(header::CONTENT_TYPE, "application/json")];
+                (StatusCode::from_u16(status).unwrap(), json, body).into_response()
+            }
+            None => next.run(request).await,
+        }
+    }
+}
