@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{Error, FieldViolation, IntegrationId, OwnClient, ProjectId, ProviderId, Result};
 
 const MAX_PEM_BYTES: usize = 32 * 1024;
-const NO_KEY: &str = "is no private key: expected PEM of an RSA or P-256 key (PKCS #8), at most 32 KiB";
+const KEY_LABELS: [&str; 2] = ["PRIVATE KEY", "RSA PRIVATE KEY"];
+const NO_KEY: &str = "is no private key: expected unencrypted PEM of an RSA or P-256 key in PKCS #8 (`BEGIN PRIVATE KEY`), at most 32 KiB";
 const NO_CERTIFICATE: &str = "is no certificate: expected PEM, the client's first, at most 32 KiB";
 
 /// One OAuth app registered at a provider.
@@ -74,7 +75,7 @@ impl Integration {
         if self.client_secret.as_ref().is_some_and(|secret| secret.expose_secret().len() > 8192) {
             bad.push(FieldViolation::new("client_secret", "is too long: expected at most 8,192 bytes"));
         }
-        if self.private_key.as_ref().is_some_and(|key| !is_pem(key.expose_secret(), "PRIVATE KEY")) {
+        if self.private_key.as_ref().is_some_and(|key| !is_pem(key.expose_secret(), &KEY_LABELS)) {
             bad.push(FieldViolation::new("client_private_key", NO_KEY));
         }
         if self.private_key_id.as_ref().is_some_and(|id| id.len() > 256 || !printable(id)) {
@@ -83,7 +84,7 @@ impl Integration {
                 "is malformed: expected at most 256 printable ASCII characters",
             ));
         }
-        if self.certificate.as_ref().is_some_and(|certificate| !is_pem(certificate, "CERTIFICATE")) {
+        if self.certificate.as_ref().is_some_and(|certificate| !is_pem(certificate, &["CERTIFICATE"])) {
             bad.push(FieldViolation::new("client_certificate", NO_CERTIFICATE));
         }
         for (field, scopes) in [("scopes", &self.scopes), ("user_scopes", &self.user_scopes)] {
@@ -117,11 +118,11 @@ impl Integration {
     }
 }
 
-/// Whether this is one or more PEM blocks (RFC 7468) of this kind, and of no other.
-fn is_pem(text: &str, kind: &str) -> bool {
+/// Whether this is one or more PEM blocks (RFC 7468) with these labels, and no other.
+fn is_pem(text: &str, kinds: &[&str]) -> bool {
     let ascii = text.bytes().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace());
     let labels: Vec<_> = text.lines().filter(|line| line.starts_with("-----BEGIN ")).collect();
-    let of_kind = |line: &&str| line.trim_end().ends_with(&format!("{kind}-----"));
+    let of_kind = |line: &&str| kinds.iter().any(|kind| line.trim_end() == format!("-----BEGIN {kind}-----"));
     ascii && text.len() <= MAX_PEM_BYTES && !labels.is_empty() && labels.iter().all(of_kind)
 }
 

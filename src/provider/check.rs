@@ -94,6 +94,11 @@ impl Found {
         );
         let both = has(GrantType::OAuth1) && has(GrantType::AuthorizationCode);
         self.require(!both, "grant_types", "`oauth1` and `authorization_code` need entries of their own");
+        self.require(
+            !has(GrantType::OAuth1) || provider.lookup.is_none(),
+            "lookup",
+            "`lookup` is not signed: an entry for `oauth1` cannot have one",
+        );
         let json_query = definition.token_request_method == RequestMethod::Get
             && definition.token_request_format == BodyFormat::Json;
         self.require(!json_query, "token_request_format", "`GET` has no body that could be JSON");
