@@ -111,7 +111,7 @@ impl App {
         if let Some(path) = &args.providers.provider_ca_file {
             http.extra_roots.push(read(path)?);
         }
-        let lease = http.timeout + LEASE_MARGIN;
+        let lease = 2 * http.timeout + LEASE_MARGIN;
         let flows = Flows::new(Parts {
             store,
             oauth: OAuthClient::new(

@@ -69,6 +69,6 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
         clock: environment.clock,
         random: environment.random,
         public_url: String::new(),
-        lease: environment.http.timeout + LEASE_MARGIN,
+        lease: 2 * environment.http.timeout + LEASE_MARGIN,
     }))
 }

@@ -9,6 +9,9 @@ use crate::{
     provider::Source,
 };
 
+/// How often a capture meets somebody else's change before it gives up: the next refresh captures again.
+const TRIES: u32 = 8;
+
 impl Flows {
     /// Changes declared config: given keys replace those that are there, an empty value takes one away. Gives the config as
     /// it is now, but for its secrets.
@@ -33,7 +36,7 @@ impl Flows {
     pub(super) async fn recapture(
         &self,
         registration: Registration<'_>,
-        refreshed: &Connection,
+        (refreshed, epoch): (&Connection, i64),
         grant: &Grant,
         tokens: &TokenSet,
     ) -> Result<()> {
@@ -47,13 +50,19 @@ impl Flows {
         let looked_up = self.look_up(told, &tokens.access_token, &mut captured).await;
         let begun = registration.config;
         let name = (&refreshed.integration_id, &refreshed.id);
-        while captured.changed_since(begun).next().is_some() {
+        let told: Vec<_> = captured.changed_since(begun).collect();
+        for _ in 0..TRIES {
             let (connection, credentials) = self.credentials_of(&refreshed.project_id, name).await?;
-            if connection.row_id != refreshed.row_id {
+            // A new grant, or a newer refresh, has config of its own.
+            let same = connection.row_id == refreshed.row_id && credentials.epoch == epoch + 1;
+            if told.is_empty() || !same {
                 break;
             }
             let mut config = config_of(&connection, &credentials);
-            captured.changed_since(begun).for_each(|name| config.take_over(name, &captured));
+            // What a caller has written in the meantime stays.
+            let mine = |name: &&&str| config.get(name) == begun.get(name);
+            let mine: Vec<_> = told.iter().filter(mine).copied().collect();
+            mine.into_iter().for_each(|name| config.take_over(name, &captured));
             if self.store().put_config(&connection, &credentials.secrets, &config, self.now()).await? {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use super::{
     Flows,
+    config::config_of,
     failure::{client_failed, credentials_failed, unsupported},
     refresh::persistently,
     token::token_set,
@@ -13,7 +14,7 @@ use crate::{
         check_scopes, uuid_v7,
     },
     oauth::Registration,
-    provider::{Provider, Source},
+    provider::{AuthMethod, Provider, Source},
     store::NewGrant,
 };
 
@@ -125,7 +126,7 @@ impl ImportedCredentials {
             if unfit || secret.len() > MAX_SECRET_BYTES {
                 return Err(Error::field(
                     format!("credentials.{field}"),
-                    "is malformed: expected 1 to 16,384 bytes without control characters",
+                    "is malformed: expected at most 16,384 bytes without control characters, and more than none",
                 ));
             }
         }
@@ -179,7 +180,16 @@ impl Flows {
             return Err(unsupported(&provider, grant_type.as_str()));
         }
         input.credentials.check()?;
-        let config = provider.read_config(&input.connection_config)?;
+        let keyed = matches!(provider.auth_method(), AuthMethod::PrivateKeyJwt | AuthMethod::TlsClientAuth);
+        if let (true, ImportedCredentials::ClientCredentials { client: Some(_), .. }) =
+            (keyed, &input.credentials)
+        {
+            return Err(Error::field(
+                "credentials.client_credentials.client_id",
+                "cannot be another one: the provider's clients authenticate with the integration's key",
+            ));
+        }
+        let config = self.import_config(project, &provider, &input).await?;
         let connection_id = match input.connection_id.clone() {
             Some(id) => id,
             None => ConnectionId::parse(&uuid_v7(self.random(), self.now())?.to_string())?,
@@ -191,6 +201,23 @@ impl Flows {
             Ok(connection_id)
         })
         .await
+    }
+
+    /// The config of a connection that is there already stays, but for the keys that are given.
+    async fn import_config(
+        &self,
+        project: &ProjectId,
+        provider: &Provider,
+        input: &ImportInput,
+    ) -> Result<Config> {
+        let Some(id) = &input.connection_id else { return provider.read_config(&input.connection_config) };
+        let found = self.store().get_credentials(project, &input.integration_id, id).await?;
+        match found {
+            Some((connection, credentials)) => {
+                provider.update_config(&config_of(&connection, &credentials), &input.connection_config)
+            }
+            None => provider.read_config(&input.connection_config),
+        }
     }
 
     async fn import_owned(
@@ -259,7 +286,7 @@ impl Flows {
         captured.map_err(|unfit| unfit.in_response(provider))?;
         Ok(Held {
             tokens: token_set(provider, GrantType::ClientCredentials, &grant, None, asked),
-            secrets: Secrets { client, ..Secrets::default() },
+            secrets: Secrets { client, asked_scopes: scopes.clone(), ..Secrets::default() },
             scopes: grant.scopes.unwrap_or(scopes),
         })
     }

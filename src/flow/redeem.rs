@@ -9,10 +9,14 @@ use super::{
 };
 use crate::{
     model::{Config, Error, Flow, OffsetDateTime, Result, SecretMap, SecretString, Secrets, TokenSet},
-    oauth::{Code, Expected, Grant, Registration, RequestToken},
+    oauth::{Code, Expected, Failure, Grant, Registration, RequestToken},
     provider::{Source, Unfit},
     store::NewGrant,
 };
+
+/// How often a lookup is tried while the provider is not available, and how long the first pause is.
+const LOOKUP_TRIES: u32 = 3;
+const LOOKUP_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// What a provider granted, as it will be stored.
 struct Fruit {
@@ -113,6 +117,7 @@ impl Flows {
         config: &mut Config,
     ) -> Result<Fruit> {
         let provider = registration.provider;
+        let asked = self.now();
         let credentials = self.oauth().access_token(registration, request_token, verifier).await;
         let credentials = credentials.map_err(|failure| exchange_failed(failure, provider))?;
         provider
@@ -121,7 +126,7 @@ impl Flows {
         let tokens = TokenSet {
             access_token: credentials.token,
             token_type: "OAuth".to_owned(),
-            expire_time: None,
+            expire_time: credentials.expires_in.map(|lifetime| asked + lifetime),
             refresh_token: None,
             refresh_token_expire_time: None,
         };
@@ -138,7 +143,15 @@ impl Flows {
         let provider = registration.provider;
         let credentials = SecretMap::from([("access_token".to_owned(), access_token.clone())]);
         let Some(request) = provider.lookup(registration.config, &credentials)? else { return Ok(()) };
-        let answer = self.oauth().look_up(registration, request).await;
+        let mut answer = self.oauth().look_up(registration, request.clone()).await;
+        for tries in 1..LOOKUP_TRIES {
+            if !matches!(answer, Err(Failure::Unavailable { .. })) {
+                break;
+            }
+            // The code is spent: a moment's failure is worth another try.
+            tokio::time::sleep(LOOKUP_PAUSE * tries).await;
+            answer = self.oauth().look_up(registration, request.clone()).await;
+        }
         let answer = answer.map_err(|failure| client_failed(failure, provider))?;
         let captured = provider.capture(Source::Lookup(&answer), config);
         captured.map_err(|unfit| unfit.in_response(provider))

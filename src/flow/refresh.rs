@@ -178,7 +178,10 @@ impl Flows {
         credentials: &Credentials,
     ) -> Result<std::result::Result<Grant, Failure>> {
         if connection.grant_type == GrantType::ClientCredentials {
-            return Ok(self.oauth().client_credentials(registration, &connection.granted_scopes).await);
+            return Ok(self
+                .oauth()
+                .client_credentials(registration, &credentials.secrets.asked_scopes)
+                .await);
         }
         match &credentials.tokens.refresh_token {
             Some(refresh_token) => Ok(self.oauth().refresh(registration, refresh_token).await),
@@ -197,30 +200,33 @@ impl Flows {
     ) -> Result<()> {
         let old = Some(&credentials.tokens);
         let tokens = token_set(registration.provider, connection.grant_type, grant, old, asked);
-        self.write(connection, epoch, &tokens, grant.scopes.as_deref()).await?;
+        if !self.write(connection, epoch, &tokens, grant.scopes.as_deref()).await? {
+            return Ok(());
+        }
         // Only now that the tokens are safe: what they were captured with may be told anew, and must not cost them.
-        if let Err(error) = self.recapture(registration, connection, grant, &tokens).await {
+        if let Err(error) = self.recapture(registration, (connection, epoch), grant, &tokens).await {
             tracing::warn!(provider = %registration.provider.id(), %error, "config could not be captured anew");
         }
         Ok(())
     }
 
-    /// Writes the answer, trying again while it is in memory: a rotated refresh token exists nowhere else.
+    /// Writes the answer, trying again while it is in memory: a rotated refresh token exists nowhere else. Tells whether it
+    /// was still wanted.
     async fn write(
         &self,
         connection: &Connection,
         epoch: i64,
         tokens: &TokenSet,
         granted_scopes: Option<&[String]>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let refreshed = RefreshedTokens { tokens, granted_scopes };
         let write = || self.store().put_refreshed(connection, epoch, &refreshed, self.now());
         match persistently(write).await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(true),
             // Deleted or connected anew while the provider was asked: what came is no longer wanted.
             Ok(false) => {
                 tracing::info!(connection = %connection.row_id, "a refresh came too late for its row");
-                Ok(())
+                Ok(false)
             }
             Err(error) => {
                 tracing::error!(connection = %connection.row_id, "a refreshed token could not be stored");

@@ -92,6 +92,8 @@ pub struct Secrets {
     pub config: SecretMap,
     /// The client of a client credentials grant, if it is not the integration's.
     pub client: Option<OwnClient>,
+    /// Client credentials: the scopes that are asked for. What is granted may be named otherwise.
+    pub asked_scopes: Vec<String>,
     /// OAuth 1.0a: the shared secret of the token.
     pub token_secret: Option<SecretString>,
     /// HTTP Basic: the user name. The password is the access token.

@@ -33,10 +33,10 @@ impl OAuthClient {
         match answer.status {
             status if status.is_success() => Ok(true),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(false),
-            status => Err(Failure::Unavailable {
-                problem: format!("it answered the verification with status {}", status.as_u16()),
-                retry_after: retry_after(&answer.headers),
-            }),
+            status => Err(Failure::invalid(format!(
+                "its answer to the verification has status {}",
+                status.as_u16()
+            ))),
         }
     }
 

@@ -115,7 +115,7 @@ impl OAuthClient {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let url = provider.pinned(&address).map_err(|error| Failure::own_fault(&error))?;
         let answer = self.http.get(url.as_str(), MAX_METADATA_BYTES).await?;
-        if answer.status.is_server_error() {
+        if answer.status.is_server_error() || answer.status == oauth2::http::StatusCode::TOO_MANY_REQUESTS {
             let problem = format!("its metadata answered with status {}", answer.status.as_u16());
             return Err(Failure::Unavailable { problem, retry_after: None });
         }

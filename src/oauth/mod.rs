@@ -116,6 +116,12 @@ pub enum Failure {
         /// What is wrong with it.
         problem: String,
     },
+    /// The integration lacks what a request needs: a private key, a certificate. The provider was not asked.
+    #[error("{problem}")]
+    Unusable {
+        /// What it lacks.
+        problem: String,
+    },
     /// An OAuth error (RFC 6749, section 5.2).
     #[error("{code}")]
     Refused {
@@ -156,9 +162,9 @@ impl Failure {
         Self::Invalid { problem: problem.into() }
     }
 
-    /// The integration or its connection lacks what a request needs.
+    /// The integration lacks what a request needs.
     fn unusable(problem: impl Into<String>) -> Self {
-        Self::Refused { code: "invalid_client".to_owned(), description: Some(problem.into()) }
+        Self::Unusable { problem: problem.into() }
     }
 
     /// A stored value that no longer makes a request: the entry has changed under a connection.

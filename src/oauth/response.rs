@@ -201,7 +201,7 @@ fn lifetime(value: &Value, unit: ExpiresInUnit) -> Option<u64> {
 }
 
 /// The seconds until an absolute time: Unix seconds or milliseconds, or RFC 3339. A time in the past says nothing.
-fn seconds_until(value: &Value, now: OffsetDateTime) -> Option<u64> {
+pub(super) fn seconds_until(value: &Value, now: OffsetDateTime) -> Option<u64> {
     let text = text_of(value)?;
     let text = text.trim();
     let time = match text.parse::<f64>() {

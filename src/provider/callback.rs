@@ -75,7 +75,7 @@ impl Provider {
         let fits = match (query.get("iss"), issuer) {
             (Some(given), Some(issuer)) => given == issuer,
             (None, _) => !(required || self.requires_issuer()),
-            (Some(_), None) => true,
+            (Some(_), None) => !required && !self.requires_issuer(),
         };
         if fits {
             Ok(())
@@ -106,7 +106,7 @@ impl Provider {
         }
         for (name, template) in &self.definition.callback.expect {
             let expected = template.fill(|field| config.get(field));
-            if query.get(name) != expected.ok().as_deref() {
+            if expected.is_err() || query.get(name) != expected.ok().as_deref() {
                 return Err(Error::CallbackInvalid(format!(
                     "its `{name}` is not the one that was begun with"
                 )));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CallbackQuery, Field, Provider, config::put, definition::Capture, path::text_of};
+use super::{Address, CallbackQuery, Field, Provider, config::put, definition::Capture, path::text_of};
 use crate::model::{Config, Error, Result};
 
 /// Where values are looked for.
@@ -77,11 +77,19 @@ impl Provider {
             for value in field.captures().iter().filter_map(|capture| source.read(capture)) {
                 match field.normalize(&value) {
                     Ok(value) => put(config, field, value),
+                    // What leads nowhere is for people to read: that it is odd must not cost a grant.
+                    Err(_) if !self.leads(field) => {}
                     Err(_) => unfit.push(field.name().to_owned()),
                 }
             }
         }
         if unfit.is_empty() { Ok(()) } else { Err(Unfit { fields: unfit }) }
+    }
+
+    /// Whether callers or addresses of this entry go where the field says.
+    fn leads(&self, field: &Field) -> bool {
+        let in_address = |(_, address): (_, &Address)| address.fields().any(|name| name == field.name());
+        field.pinned() || !field.choices().is_empty() || self.addresses().any(in_address)
     }
 
     /// Whether anything comes from an `id_token`.

@@ -205,7 +205,7 @@ impl Field {
 
     fn uri(&self, input: &str) -> Option<String> {
         // As the parser that checked it reads it: another one may read the same text otherwise.
-        let url = Transport::Strict.parse(input, &self.pins).ok()?;
+        let url = Transport::Strict.parse(input, &self.pins).ok().filter(|url| url.query().is_none())?;
         Some(url.as_str().trim_end_matches('/').to_owned())
     }
 

@@ -326,6 +326,7 @@ impl Provider {
                 || self.user_scope_param().is_some_and(|own| own.eq_ignore_ascii_case(name))
                 || self.definition.param_names.values().any(|own| own.eq_ignore_ascii_case(name))
                 || name.eq_ignore_ascii_case("response_mode")
+                || name.to_ascii_lowercase().starts_with("oauth_")
         };
         match params.keys().find(reserved) {
             Some(name) => Err(Error::AuthorizationParamReserved(name.clone())),

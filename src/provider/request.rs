@@ -16,6 +16,7 @@ use crate::model::{Config, ExposeSecret as _, Result, SecretMap, SecretString};
 pub(super) const CREDENTIALS: [&str; 4] = ["access_token", "api_key", "username", "password"];
 
 /// A request to a provider's API, ready to be sent. It holds credentials, so it has no `Debug`.
+#[derive(Clone)]
 pub struct ApiRequest {
     /// The address, with its parameters.
     pub url: Url,

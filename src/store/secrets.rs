@@ -16,6 +16,8 @@ pub(super) struct SecretsColumn {
     config: BTreeMap<String, Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<(String, Zeroizing<String>)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked_scopes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_secret: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,7 @@ impl SecretsColumn {
             client: client.map(|it| {
                 (it.client_id.clone(), Zeroizing::new(it.client_secret.expose_secret().to_owned()))
             }),
+            asked_scopes: secrets.asked_scopes.clone(),
             token_secret: text(secrets.token_secret.as_ref()),
             username: text(secrets.username.as_ref()),
             nonce: None,
@@ -53,6 +56,7 @@ impl SecretsColumn {
         let client = self.client.take();
         Secrets {
             config: self.config(),
+            asked_scopes: std::mem::take(&mut self.asked_scopes),
             client: client.map(|(client_id, it)| OwnClient { client_id, client_secret: secret(it) }),
             token_secret: self.token_secret(),
             username: self.username.take().map(secret),

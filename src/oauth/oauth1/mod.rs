@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
 use self::signature::Signer;
-use super::{Failure, OAuthClient, Registration, response::retry_after};
-use crate::model::{Error, ExposeSecret as _, Result, SecretString, StringMap, token};
+use super::{
+    Failure, OAuthClient, Registration,
+    response::{retry_after, seconds_until},
+};
+use crate::model::{Duration, Error, ExposeSecret as _, Result, SecretString, StringMap, token};
 
 /// Temporary credentials (RFC 5849, section 2.1).
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub struct TokenCredentials {
     pub token: SecretString,
     /// Their shared secret.
     pub secret: SecretString,
+    /// Their lifetime, if the provider said so where its entry says.
+    pub expires_in: Option<Duration>,
     /// All that the answer said beside them, to capture config from.
     pub answer: Value,
 }
@@ -90,7 +95,11 @@ impl OAuthClient {
         let (token, secret) = credentials(&answer)?;
         answer.remove("oauth_token");
         answer.remove("oauth_token_secret");
-        Ok(TokenCredentials { token, secret, answer: Value::Object(answer) })
+        let answer = Value::Object(answer);
+        let expires_at = registration.provider.token_response().expires_at.as_ref();
+        let expires_in = expires_at.and_then(|path| seconds_until(path.find(&answer)?, self.clock.now()));
+        let expires_in = expires_in.and_then(|seconds| i64::try_from(seconds).ok()).map(Duration::seconds);
+        Ok(TokenCredentials { token, secret, expires_in, answer })
     }
 
     async fn signed(
