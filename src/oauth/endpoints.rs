@@ -14,12 +14,15 @@ use crate::provider::Provider;
 const LIFETIME: Duration = Duration::from_hours(1);
 const MAX_ISSUERS: u64 = 1_000;
 
+/// An endpoint, if there is one; or why the config makes none yet: some are where only the callback says.
+type Found = Result<Option<Url>, Failure>;
+
 /// One provider's endpoints, for one config.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Endpoints {
-    authorization: Option<Url>,
-    token: Option<Url>,
-    refresh: Option<Url>,
+    authorization: Found,
+    token: Found,
+    refresh: Found,
     issuer: Option<String>,
     iss_required: bool,
 }
@@ -45,17 +48,17 @@ struct Document {
 impl Endpoints {
     /// The authorization endpoint.
     pub fn authorization(&self) -> Result<&Url, Failure> {
-        self.authorization.as_ref().ok_or_else(|| missing("authorization"))
+        there(&self.authorization)?.ok_or_else(|| missing("authorization"))
     }
 
     /// The token endpoint.
     pub fn token(&self) -> Result<&Url, Failure> {
-        self.token.as_ref().ok_or_else(|| missing("token"))
+        there(&self.token)?.ok_or_else(|| missing("token"))
     }
 
     /// Where refresh tokens go.
     pub fn refresh(&self) -> Result<&Url, Failure> {
-        self.refresh.as_ref().map_or_else(|| self.token(), Ok)
+        there(&self.refresh)?.map_or_else(|| self.token(), Ok)
     }
 
     /// The issuer.
@@ -71,6 +74,10 @@ impl Endpoints {
     }
 }
 
+fn there(found: &Found) -> Result<Option<&Url>, Failure> {
+    found.as_ref().map(Option::as_ref).map_err(Clone::clone)
+}
+
 fn missing(which: &str) -> Failure {
     Failure::invalid(format!("its metadata names no {which} endpoint"))
 }
@@ -83,9 +90,9 @@ impl OAuthClient {
         let Registration { provider, config, .. } = registration;
         let own = |error| Failure::own_fault(&error);
         let mut endpoints = Endpoints {
-            authorization: provider.authorization_endpoint(config).map_err(own)?,
-            token: provider.token_endpoint(config).map_err(own)?,
-            refresh: provider.refresh_endpoint(config).map_err(own)?,
+            authorization: provider.authorization_endpoint(config).map_err(own),
+            token: provider.token_endpoint(config).map_err(own),
+            refresh: provider.refresh_endpoint(config).map_err(own),
             issuer: provider.issuer(config).map_err(own)?,
             iss_required: provider.requires_issuer(),
         };
@@ -94,11 +101,11 @@ impl OAuthClient {
             let found =
                 |address: &Option<String>| address.as_deref().map(|it| provider.pinned(it)).transpose();
             let foreign = |_| Failure::invalid("its metadata names an endpoint that is not on its own hosts");
-            if endpoints.authorization.is_none() {
-                endpoints.authorization = found(&document.authorization_endpoint).map_err(foreign)?;
+            if endpoints.authorization == Ok(None) {
+                endpoints.authorization = Ok(found(&document.authorization_endpoint).map_err(foreign)?);
             }
-            if endpoints.token.is_none() {
-                endpoints.token = found(&document.token_endpoint).map_err(foreign)?;
+            if endpoints.token == Ok(None) {
+                endpoints.token = Ok(found(&document.token_endpoint).map_err(foreign)?);
             }
             endpoints.iss_required |= document.authorization_response_iss_parameter_supported;
         }

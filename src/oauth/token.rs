@@ -44,7 +44,7 @@ impl OAuthClient {
             request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
         }
         let params = registration.provider.token_params(registration.config);
-        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
     }
 
     /// Renews tokens (RFC 6749, section 6).
@@ -58,7 +58,7 @@ impl OAuthClient {
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
         let request = client.exchange_refresh_token(&refresh_token);
         let params = registration.provider.refresh_params(registration.config);
-        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
     }
 
     /// Gets a token for the client itself (RFC 6749, section 4.4.2).
@@ -75,7 +75,7 @@ impl OAuthClient {
             request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
         }
         let params = registration.provider.client_credentials_params(registration.config);
-        granted(request.request_async(&self.line(registration, &endpoints, params)?).await)
+        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
     }
 
     fn line<'a>(
@@ -113,6 +113,7 @@ fn configured(registration: Registration<'_>, endpoint: url::Url) -> TokenClient
 }
 
 fn granted(
+    registration: Registration<'_>,
     result: Result<
         StandardTokenResponse<Members, BasicTokenType>,
         RequestTokenError<Failure, BasicErrorResponse>,
@@ -127,12 +128,15 @@ fn granted(
     })?;
     let seconds = |seconds: std::time::Duration| Duration::try_from(seconds).ok();
     let members = response.extra_fields();
+    // The crate keeps types in lower case: what the entry declares is handed out as it is written.
+    let declared = registration.provider.token_response().token_type.clone();
+    let token_type = declared.unwrap_or_else(|| match response.token_type() {
+        BasicTokenType::Bearer => "Bearer".to_owned(),
+        other => other.as_ref().to_owned(),
+    });
     Ok(Grant {
         access_token: response.access_token().secret().to_owned().into(),
-        token_type: match response.token_type() {
-            BasicTokenType::Bearer => "Bearer".to_owned(),
-            other => other.as_ref().to_owned(),
-        },
+        token_type,
         expires_in: response.expires_in().and_then(seconds),
         refresh_token: response.refresh_token().map(|token| token.secret().to_owned().into()),
         refresh_token_expires_in: members.refresh_token_expires_in(),

@@ -26,7 +26,10 @@ pub(super) async fn ask(State(sandbox): State<Sandbox>, call: Call) -> Response 
     if sandbox.quirks().oauth1.is_some() {
         return sandbox.ask_for(&call);
     }
-    let query = match call.query.renamed(&sandbox.quirks().param_names) {
+    let quirks = sandbox.quirks();
+    let is_further =
+        |name: &str| quirks.required_authorization_params.iter().any(|(further, _)| further == name);
+    let query = match call.query.renamed(&quirks.param_names, is_further) {
         Ok(query) => query,
         Err(refusal) => return page::problem(&refusal.description),
     };

@@ -106,16 +106,29 @@ impl Sandbox {
     /// The routes. The paths come from the quirks.
     pub fn router(&self) -> Router {
         let quirks = self.quirks();
-        let mut router =
-            Router::new().route(&quirks.authorize_path, get(authorize::ask).post(authorize::decide));
-        router = match &quirks.oauth1 {
+        let consent = get(authorize::ask);
+        let router = Router::new();
+        let mut router = match &quirks.oauth1 {
+            None if quirks.authorize_path == quirks.token_path => {
+                router.route(&quirks.token_path, consent.post(token::decide_or_token))
+            }
             None => router
-                .route(&quirks.token_path, self.token_route())
-                .route(&quirks.userinfo_path, get(resource::userinfo)),
-            Some(oauth1) => router
-                .route(&oauth1.request_token_path, post(oauth1::request_token))
-                .route(&quirks.token_path, post(oauth1::access_token))
-                .route(&quirks.userinfo_path, get(oauth1::userinfo)),
+                .route(&quirks.authorize_path, consent.post(authorize::decide))
+                .route(&quirks.token_path, self.token_route()),
+            Some(oauth1) => {
+                let router = router.route(&quirks.authorize_path, consent.post(authorize::decide));
+                if oauth1.request_token_path == quirks.token_path {
+                    router.route(&quirks.token_path, post(oauth1::either_token))
+                } else {
+                    router
+                        .route(&oauth1.request_token_path, post(oauth1::request_token))
+                        .route(&quirks.token_path, post(oauth1::access_token))
+                }
+            }
+        };
+        router = match &quirks.oauth1 {
+            None => router.route(&quirks.userinfo_path, get(resource::userinfo)),
+            Some(_) => router.route(&quirks.userinfo_path, get(oauth1::userinfo)),
         };
         if let Some(path) = &quirks.refresh_path {
             router = router.route(path, self.token_route());

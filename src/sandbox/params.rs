@@ -53,8 +53,13 @@ impl Params {
     }
 
     /// The parameters under their names in RFC 6749, of which `names` tells the provider's own. What has another name, or
-    /// none, must not come under its name in the RFC.
-    pub(super) fn renamed(&self, names: &BTreeMap<String, String>) -> Result<Self, Refusal> {
+    /// none, must not come under its name in the RFC, unless the provider has something else under it: it is one
+    /// of its further parameters, and so not what the RFC means.
+    pub(super) fn renamed(
+        &self,
+        names: &BTreeMap<String, String>,
+        is_further: impl Fn(&str) -> bool,
+    ) -> Result<Self, Refusal> {
         let own: BTreeMap<&str, &str> = names
             .iter()
             .filter(|(_, own)| !own.is_empty())
@@ -64,6 +69,9 @@ impl Params {
         for (name, value) in &self.map {
             let known = match own.get(name.as_str()) {
                 Some(known) => known,
+                None if names.get(name).is_some_and(String::is_empty) && is_further(name) => {
+                    continue;
+                }
                 None if names.contains_key(name) => {
                     return Err(Refusal::invalid_request(format!("there is no parameter {name} here")));
                 }

@@ -3,7 +3,8 @@
 use axum::{extract::State, response::Response};
 
 use super::{
-    Client, Quirks, Sandbox, answer::Refusal, call::Call, issue::Issued, memory::Grant, params::Params,
+    Client, Quirks, Sandbox, answer::Refusal, authorize, call::Call, issue::Issued, memory::Grant,
+    params::Params,
 };
 
 /// What a client can have for a token.
@@ -25,6 +26,15 @@ pub(super) async fn token(State(sandbox): State<Sandbox>, call: Call) -> Respons
     }
 }
 
+/// Where the consent page is at the same address: takes what that page sends, and answers requests for tokens.
+pub(super) async fn decide_or_token(state: State<Sandbox>, call: Call) -> Response {
+    if call.form.get("decision").is_some() {
+        authorize::decide(state, call).await
+    } else {
+        token(state, call).await
+    }
+}
+
 // === impl Sandbox ===
 
 impl Sandbox {
@@ -41,7 +51,10 @@ impl Sandbox {
     fn tokens(&self, call: &Call) -> Result<(&Client, Issued), Refusal> {
         let quirks = self.quirks();
         let received = call.params(quirks.token_request.format)?;
-        let params = received.renamed(&quirks.param_names)?;
+        let request = &quirks.token_request;
+        let further = [&request.code_params, &request.refresh_params, &request.client_credentials_params];
+        let is_further = |name: &str| further.iter().copied().flatten().any(|(further, _)| further == name);
+        let params = received.renamed(&quirks.param_names, is_further)?;
         let client = self.authenticate(call, &params)?;
         let offer = quirks.offer(&call.path, &params)?;
         // A `grant_type` among them has been looked at.

@@ -35,6 +35,12 @@ pub(super) async fn access_token(State(sandbox): State<Sandbox>, call: Call) -> 
     form(sandbox.access_token(&call))
 }
 
+/// Gives whichever token a request is for, where both come from one endpoint: only the second step names a token.
+pub(super) async fn either_token(state: State<Sandbox>, call: Call) -> Response {
+    let second = Signed::read(&call).is_ok_and(|signed| signed.get("oauth_token").is_ok());
+    if second { access_token(state, call).await } else { request_token(state, call).await }
+}
+
 /// Says whose account an access token opens.
 pub(super) async fn userinfo(State(sandbox): State<Sandbox>, call: Call) -> Response {
     sandbox.memory().count(&call.path);

@@ -14,7 +14,8 @@ pub use further::{OAuth1Quirks, OpenIdQuirks, ResourceQuirks, SignatureMethod};
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a quirk of its own")]
 pub struct Quirks {
-    /// Where the consent page is. The paths begin with a slash, and no two are the same.
+    /// Where the consent page is. The paths begin with a slash. No two are the same, but that the token endpoint may be where
+    /// the consent page is, or where request tokens are given.
     pub authorize_path: String,
     /// Where the token endpoint is.
     pub token_path: String,

@@ -1,5 +1,6 @@
 //! The providers of the catalog, each against the sandbox that wears its quirks, over TLS and under its own host names.
 
+mod every;
 mod gorgias;
 mod pasted;
 mod qualtrics;

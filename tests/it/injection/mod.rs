@@ -133,7 +133,7 @@ impl House {
 }
 
 /// An entry on top of the one that it extends: tables key by key.
-fn extended(files: &BTreeMap<String, Table>, file: &Table) -> Table {
+pub fn extended(files: &BTreeMap<String, Table>, file: &Table) -> Table {
     fn merge(base: &mut Table, own: &Table) {
         for (key, value) in own {
             match (base.get_mut(key), value) {
