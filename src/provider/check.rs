@@ -7,6 +7,7 @@ use super::{
     definition::{BodyFormat, Capture, Format, Params, RequestMethod},
     entry::Problem,
     request::{CREDENTIALS, Request},
+    template::Template,
 };
 use crate::model::{Config, GrantType};
 
@@ -24,6 +25,21 @@ const RENAMABLE: [&str; 12] = [
     "refresh_token",
     "response_type",
     "scope",
+];
+
+/// Errors of RFC 6749 (sections 4.1.2.1 and 5.2), and RFC 8628's `slow_down`.
+const ERROR_CODES: [&str; 11] = [
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "server_error",
+    "slow_down",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
 ];
 
 /// Everything that is wrong with an entry.
@@ -61,6 +77,14 @@ impl Found {
             page.is_ok_and(|page| page.scheme() == "https" || provider.transport == Transport::LoopbackHttp);
         self.require(https, "documentation", "`documentation` is no https URL");
         self.require(!definition.grant_types.is_empty(), "grant_types", "`grant_types` is empty: name one");
+        for (own, code) in &definition.error_codes {
+            let path = format!("error_codes.{own}");
+            self.require(
+                ERROR_CODES.contains(&code.as_str()),
+                &path,
+                format!("`{path}` is no error of RFC 6749"),
+            );
+        }
         if definition.pkce_disabled_reason.as_ref().is_some_and(|reason| reason.trim().len() < 20) {
             let problem = "`pkce_disabled_reason` says nothing: write down why the provider refuses PKCE";
             self.add("pkce_disabled_reason", problem);
@@ -75,6 +99,11 @@ impl Found {
             !addressed || !definition.hosts.is_empty(),
             "hosts",
             "`hosts` is empty: name the hosts of the endpoints",
+        );
+        self.require(
+            provider.issuer.is_some() || !definition.authorization_response_iss_parameter_supported,
+            "authorization_response_iss_parameter_supported",
+            "`authorization_response_iss_parameter_supported` needs an `issuer`",
         );
         let found = definition.discovery;
         if found && provider.issuer.is_none() {
@@ -151,8 +180,22 @@ impl Found {
         {
             self.add(&format!("{path}.example"), format!("`{path}.example` {problem}"));
         }
+        self.require(
+            field.settable() || !field.required(),
+            &path,
+            format!("`{path}` cannot be given by callers, and so not be required of them"),
+        );
+        let disguised = field.captured() && field.format() == Format::Text && field.example().contains("://");
+        self.require(
+            !disguised,
+            &path,
+            format!("`{path}` is an address: give it the format `uri`, and `hosts`"),
+        );
         for capture in field.captures() {
             match capture {
+                Capture::Lookup(_) if field.settable() && field.default_value().is_some() => {
+                    self.add(&path, format!("`{path}` has a default, which its lookup would never replace"));
+                }
                 Capture::Lookup(_) if provider.lookup.is_none() => {
                     self.add(&path, format!("`{path}` is captured from a lookup: add `[lookup]`"));
                 }
@@ -199,11 +242,45 @@ impl Found {
             for (name, template) in params {
                 let path = format!("{table}.{name}");
                 self.names(provider, &path, template.fields(), &[]);
+                // What a browser sees is no place for a secret.
+                let seen = matches!(table, "authorization_params" | "callback.expect");
+                let secret = |name: &str| provider.field(name).is_some_and(Field::secret);
+                if seen && template.fields().any(secret) {
+                    self.add(&path, format!("`{path}` holds a secret, which a browser would see"));
+                }
             }
         }
+        self.unique(definition);
         for (name, request) in [("lookup", &provider.lookup), ("verification", &provider.verification)] {
             if let Some(request) = request {
                 self.request(provider, name, request);
+            }
+        }
+    }
+
+    /// No parameter of an authorization request has two sources.
+    fn unique(&mut self, definition: &Definition) {
+        let mut names = BTreeSet::new();
+        let renamed =
+            |name: &'static str| definition.param_names.get(name).map_or(name, |renamed| renamed.as_str());
+        let sent = [
+            "client_id",
+            "redirect_uri",
+            "response_type",
+            "scope",
+            "code_challenge",
+            "code_challenge_method",
+        ];
+        let standard = sent.into_iter().map(|name| ("param_names", renamed(name)));
+        let own = definition.user_scope_param.iter().map(|name| ("user_scope_param", name.as_str()));
+        let nonce = definition.nonce.then_some(("nonce", "nonce"));
+        let further =
+            definition.authorization_params.keys().map(|name| ("authorization_params", name.as_str()));
+        let all =
+            [("param_names", "state")].into_iter().chain(standard).chain(own).chain(nonce).chain(further);
+        for (path, name) in all.filter(|(_, name)| !name.is_empty()) {
+            if !names.insert(name.to_ascii_lowercase()) {
+                self.add(path, format!("`{path}` gives `{name}`, which is sent already"));
             }
         }
     }
@@ -212,6 +289,18 @@ impl Found {
         self.headers(&format!("{name}.headers"), &request.definition.headers);
         for template in request.templates() {
             self.names(provider, name, template.fields(), &CREDENTIALS);
+        }
+        let holds =
+            |names: &[&str]| request.templates().flat_map(Template::fields).any(|it| names.contains(&it));
+        let has = |grant_type| provider.grant_types().contains(&grant_type);
+        if name == "verification" {
+            let key = !has(GrantType::ApiKey) || holds(&["api_key"]);
+            let basic = !has(GrantType::Basic) || holds(&["username", "password"]);
+            self.require(
+                key && basic,
+                name,
+                "`verification` proves nothing: send `{api_key}`, or `{username}` and `{password}`",
+            );
         }
     }
 
@@ -258,6 +347,9 @@ impl Found {
                 }
             }
         }
+        for field in &provider.fields {
+            self.choices(provider, field, &config);
+        }
         // What only the provider tells is not there yet when a flow begins.
         let captured = provider.fields.iter().filter(|field| !field.settable());
         captured.for_each(|field| drop(config.values.remove(field.name())));
@@ -268,6 +360,24 @@ impl Found {
                 "authorization_endpoint",
                 format!("`authorization_endpoint` when a flow begins: {error}"),
             );
+        }
+    }
+}
+
+impl Found {
+    /// Every choice of an enum makes addresses, too.
+    fn choices(&mut self, provider: &Provider, field: &Field, examples: &Config) {
+        for (index, choice) in field.choices().iter().enumerate() {
+            let mut config = examples.clone();
+            config.values.insert(field.name().to_owned(), choice.value.clone());
+            for (_, address) in
+                provider.addresses().filter(|(_, it)| it.fields().any(|it| it == field.name()))
+            {
+                if address.each().any(|alternative| provider.fill(&alternative, &config).is_err()) {
+                    let path = format!("config.{}.enum[{index}]", field.name());
+                    self.add(&path, format!("`{}` makes no address on the `hosts`", choice.value));
+                }
+            }
         }
     }
 }

@@ -76,7 +76,8 @@ impl Draft {
     fn faults(&self, problems: Vec<Problem>) -> Vec<Fault> {
         let fault = |(path, problem): Problem| Fault {
             file: self.file.clone(),
-            line: self.lines.find(&path),
+            // A key that another entry gave stands where that one is named.
+            line: self.lines.find(&path).or_else(|| self.lines.find("extends").filter(|_| !path.is_empty())),
             problem,
         };
         let mut faults: Vec<_> = problems.into_iter().map(fault).collect();

@@ -14,11 +14,13 @@ impl HostPin {
             name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         let labels = name.split('.').all(|label| !label.is_empty() && label.len() <= 63);
         let enough = name.contains('.') || (text == name && name == "localhost");
-        if clean && labels && enough {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("`{text}` is no host pin: expected `host.example.com` or `.example.com`"))
+        if !(clean && labels && enough) {
+            return Err(format!("`{text}` is no host pin: expected `host.example.com` or `.example.com`"));
         }
+        if text != name && is_public(name) {
+            return Err(format!("`{text}` is a public suffix: anybody can have a host there"));
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// Whether the host is the pinned one, or ends in the pinned suffix at a label's boundary.
@@ -30,6 +32,13 @@ impl HostPin {
             host == self.0
         }
     }
+}
+
+/// Whether everybody can have a host under this name.
+fn is_public(name: &str) -> bool {
+    let suffix = psl::suffix(name.as_bytes());
+    suffix
+        .is_some_and(|suffix| suffix.as_bytes() == name.as_bytes() && suffix.typ() == Some(psl::Type::Icann))
 }
 
 /// Parses a URL that will be called or opened, and refuses everything that a pin does not cover.

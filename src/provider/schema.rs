@@ -13,6 +13,11 @@ pub fn schema() -> Value {
     if let Some(object) = schema.as_object_mut() {
         // What an entry must have, another one that it extends may give.
         let required = object.remove("required").unwrap_or_else(|| json!([]));
+        // So may keys of its tables.
+        for table in ["FieldDefinition", "RequestDefinition"] {
+            let definition = object.get_mut("$defs").and_then(|it| it.get_mut(table)?.as_object_mut());
+            definition.and_then(|definition| definition.remove("required"));
+        }
         object.insert("anyOf".to_owned(), json!([{ "required": ["extends"] }, { "required": required }]));
     }
     schema

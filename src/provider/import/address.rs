@@ -69,7 +69,7 @@ impl Reader<'_> {
         }
         for pin in address.pins.iter().filter(|pin| host::shared(pin)) {
             let why = format!("`{pin}` is a suffix under which others have hosts: pin it closer if you can");
-            self.remarks.changed(key, why);
+            self.remarks.lost(key, why);
         }
         Ok(address)
     }

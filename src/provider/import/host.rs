@@ -69,14 +69,7 @@ fn pin(tail: &Tail) -> Result<String, String> {
     }
     let pin = if tail.whole { Some(text.as_str()) } else { text.find('.').map(|dot| &text[dot..]) };
     let pin = pin.ok_or_else(|| format!("`{text}` is no end of a host that can be pinned"))?;
-    HostPin::parse(pin)?;
-    let name = pin.trim_start_matches('.');
-    match psl::suffix_str(name) {
-        Some(suffix) if suffix == name && typ(name) == Some(Type::Icann) => {
-            Err(format!("`{pin}` is a public suffix: anybody can have a host there"))
-        }
-        _ => Ok(pin.to_owned()),
-    }
+    HostPin::parse(pin).map(|_| pin.to_owned())
 }
 
 /// Whether a pin is a suffix under which a company lets others have hosts of their own.

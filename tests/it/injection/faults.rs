@@ -1,5 +1,7 @@
 //! Faulty entries: each is refused when it is read, with its file, the line where that is known, and what is wrong.
 
+use std::path::Path;
+
 use tokenwell::provider::{Catalog, Fault, Transport};
 
 /// An entry without a fault.
@@ -92,6 +94,7 @@ fn an_entry_that_contradicts_itself_is_refused() {
         ("[\".acme.com\"]", &format!("[\".{long}.com\"]"), "is no host pin"),
         ("[\".acme.com\"]", "[\".acme.org\"]", "its host is not one of the provider's"),
         ("[\".acme.com\"]", "[\"acme.com\"]", "its host is not one of the provider's"),
+        ("[\".acme.com\"]", "[\".co.uk\"]", "`.co.uk` is a public suffix"),
         // Endpoints.
         ("https://{subdomain}.acme.com/token", "http://{subdomain}.acme.com/token", "it is not https"),
         (
@@ -206,4 +209,129 @@ fn all_faults_of_a_file_are_named() {
     let faults = Catalog::default().add("acme.toml", &text, Transport::Strict).unwrap_err();
     let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
     assert_eq!(lines, [Some(6), Some(11)], "{faults:?}");
+}
+
+/// What would load and then fail its users, or endanger them.
+#[test]
+fn an_entry_that_would_fail_its_users_is_refused() {
+    let verification = "[verification]\nurl = \"https://api.acme.com/me\"\n";
+    let lookup = "[lookup]\nurl = \"https://api.acme.com/me\"\n";
+    for (from, to, problem) in [
+        // Secrets where a browser sees them.
+        (
+            "prompt = \"consent\"",
+            "key = \"{app_key}\"\n[config.app_key]\ntitle = \"Key\"\nsecret = true",
+            "holds a secret, which a browser would see",
+        ),
+        ("required = true", "required = true\nsecret = true", "is secret and cannot be part of an address"),
+        // A proof that proves nothing.
+        (
+            "[authorization_params]",
+            &format!("grant_types = [\"api_key\"]\n{verification}[authorization_params]"),
+            "`verification` proves nothing",
+        ),
+        (
+            "[authorization_params]",
+            &format!(
+                "grant_types = [\"basic\"]\n{verification}basic = \"{{api_key}}\"\n[authorization_params]"
+            ),
+            "`verification` proves nothing",
+        ),
+        // Parameters with two sources.
+        (
+            "[authorization_params]",
+            "[param_names]\nclient_id = \"state\"\n[authorization_params]",
+            "sent already",
+        ),
+        ("hosts = ", "user_scope_param = \"Redirect_URI\"\nhosts = ", "sent already"),
+        ("prompt = \"consent\"", "user_scope = \"x\"", ""),
+        // Addresses of choices.
+        (
+            "format = \"label\"\nrequired = true",
+            "enum = [{ value = \"acme\", title = \"A\" }, { value = \"b\", title = \"B\", substitute = \"b.com/\" }]",
+            "`b` makes no address on the `hosts`",
+        ),
+        // Addresses that callers would follow.
+        (
+            "[config.subdomain]",
+            "[config.api]\ntitle = \"API\"\nexample = \"https://x.acme.com\"\npattern = \"https://.*\"\ncapture = [{ token_response = \"api\" }]\n[config.subdomain]",
+            "give it the format `uri`",
+        ),
+        (
+            "[config.subdomain]",
+            "[config.api]\ntitle = \"API\"\nformat = \"uri\"\ncapture = [{ callback = \"api\" }]\n[config.subdomain]",
+            "needs the `hosts` that it may name",
+        ),
+        // Declarations that contradict each other.
+        (
+            "required = true",
+            "required = true\ncapture = [{ callback = \"x\" }]",
+            "cannot be given by callers",
+        ),
+        (
+            "required = true",
+            "default = \"acme\"\nsettable = true\ncapture = [{ lookup = \"/x\" }]",
+            "captured from a lookup",
+        ),
+        (
+            "[config.subdomain]",
+            &format!(
+                "{lookup}[config.x]\ntitle = \"X\"\ndefault = \"a\"\nsettable = true\ncapture = [{{ lookup = \"/x\" }}]\n[config.subdomain]"
+            ),
+            "its lookup would never replace",
+        ),
+        ("hosts = ", "authorization_response_iss_parameter_supported = true\nhosts = ", "needs an `issuer`"),
+        ("hosts = ", "discovery = true\nhosts = ", "needs an `issuer`"),
+        (
+            "[authorization_params]",
+            "[error_codes]\ndead = \"invalid_grand\"\n[authorization_params]",
+            "is no error of RFC 6749",
+        ),
+        ("hosts = ", "grant_types = [\"oauth1\"]\nhosts = ", "need each other"),
+        (
+            "hosts = ",
+            "token_request_method = \"GET\"\ntoken_request_format = \"json\"\nhosts = ",
+            "has no body",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let added = add("acme.toml", &GOOD.replacen(from, to, 1), Transport::Strict);
+        if problem.is_empty() {
+            added.unwrap();
+            continue;
+        }
+        let fault = added.expect_err(&format!("{to} was not refused"));
+        assert!(fault.problem.contains(problem), "{to}: {fault}");
+    }
+}
+
+/// The entries in the page that teaches writing them are entries.
+#[test]
+fn the_examples_in_the_docs_are_entries() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/providers.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<_> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 4, "{} blocks", blocks.len());
+    for block in blocks {
+        // A part of an entry stands in a whole one.
+        let whole = block.contains("display_name");
+        let hosts = if block.contains("hosts = ") && block.contains("_endpoint") {
+            ""
+        } else {
+            "hosts = [\"auth.acme.com\", \"api.acme.com\"]\n"
+        };
+        let authorization = if block.contains("authorization_endpoint") {
+            ""
+        } else {
+            "authorization_endpoint = \"https://auth.acme.com/a\"\n"
+        };
+        let head = format!(
+            "display_name = \"Acme\"\ncategories = [\"crm\"]\ndocumentation = \"https://acme.com\"\n\
+             token_endpoint = \"https://auth.acme.com/t\"\n{authorization}{hosts}"
+        );
+        let text = if whole { block.to_owned() } else { format!("{head}{block}") };
+        let added = Catalog::built_in().unwrap().add("acme.toml", &text, Transport::Strict);
+        assert!(added.is_ok(), "{text}\n{added:?}");
+    }
 }
