@@ -15,23 +15,25 @@
 //! | room | what is in it | knows alone |
 //! | --- | --- | --- |
 //! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
-//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, regex, serde-saphyr, psl |
-//! | [`oauth`] | speaks OAuth 2.0 to providers, and is the only way out of the house | oauth2, reqwest |
+//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, schemars, regex, serde-saphyr, psl |
+//! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, moka |
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
-//! | [`flow`] | what happens: begin, complete, get a token, refresh, manage | |
+//! | [`flow`] | what happens: begin, complete, import, get a token, refresh, manage | |
 //! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
 //! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum |
-//! | [`sandbox`] | an OAuth 2.0 authorization server of our own, for the demo and the tests | axum |
+//! | [`sandbox`] | an authorization server of our own (OAuth 2.0 and 1.0a, OpenID Connect), for the demo and the tests | axum |
 //! | [`app`] | builds everything, binds the listeners, reads the catalog again when it changes, drains | notify |
 //! | [`cli`] | the command line; [`config`] has every flag | clap |
 //!
 //! # Where to begin reading
 //!
-//! * A flow: `flow/begin.rs`, then `flow/complete.rs`.
+//! * A flow: `flow/begin.rs`, then `flow/complete.rs` and `flow/redeem.rs`. Without a browser: `flow/import.rs`.
 //! * A token: `flow/token.rs`, then `flow/refresh.rs`.
 //! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
 //! * What is secret, and how it lies in the database: `store/seal.rs`.
-//! * A provider's quirks: `catalog/`, whose format is `provider/definition.rs`.
+//! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must
+//!   fulfil: `provider/check.rs`; how a request is made to fit: `oauth/dialect.rs`.
+//! * What somebody brings from elsewhere: `provider/import/`.
 
 pub mod api;
 pub mod app;

@@ -62,7 +62,9 @@ impl Flows {
             // What a caller has written in the meantime stays.
             let mine = |name: &&&str| config.get(name) == begun.get(name);
             let mine: Vec<_> = told.iter().filter(mine).copied().collect();
-            mine.into_iter().for_each(|name| config.take_over(name, &captured));
+            for name in mine {
+                config.take_over(name, &captured);
+            }
             if self.store().put_config(&connection, &credentials.secrets, &config, self.now()).await? {
                 break;
             }

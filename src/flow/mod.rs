@@ -1,4 +1,5 @@
-//! What happens: flows begin and complete, tokens are handed out and refreshed, tenants manage what is theirs.
+//! What happens: flows begin and complete, credentials are imported, tokens are handed out and refreshed, tenants manage
+//! what is theirs.
 //!
 //! The only room that uses `provider`, `oauth` and `store` together. Each function takes the project, or
 //! its caller, and what is asked, and says what became of it; nothing here knows gRPC or HTTP.

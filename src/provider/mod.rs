@@ -1,6 +1,6 @@
 //! The catalog: what is known of each provider, its connection config, its URLs and the hosts that they are pinned to.
 //!
-//! No I/O but reading catalog files. [`Catalog`] loads and checks entries, [`Provider`] answers questions about one.
+//! No I/O: the built-in files are part of the program, others are read by `app`. [`Catalog`] loads and checks entries, [`Provider`] answers questions about one.
 
 mod address;
 mod callback;
@@ -13,6 +13,7 @@ mod entry;
 mod field;
 pub mod import;
 mod lines;
+mod params;
 mod path;
 mod pin;
 mod request;

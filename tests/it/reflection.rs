@@ -96,8 +96,8 @@ async fn tools_call_without_a_schema() {
         let list = [&arguments[..], &["{}"]].concat();
         let listed = curl(&server, "/tokenwell.provider.v1.ProviderService/List", &list).await.json();
         let ids = listed["providers"].as_array().unwrap().iter().map(|it| it["providerId"].as_str().unwrap());
-        let expected = ["gorgias", "qualtrics", "salesforce", "sandbox", "shopify", "zendesk", "zoho"];
-        assert_eq!(ids.collect::<Vec<_>>(), expected);
+        let ids: Vec<_> = ids.collect();
+        assert!(ids.len() == 100 && ids.is_sorted() && listed["nextPageToken"] != "", "{ids:?}");
     }
 }
 

@@ -1,7 +1,11 @@
 //! Config that the provider tells, and tells anew with every refresh.
 
 use futures::future::join_all;
-use tokenwell::model::Duration;
+use prost_types::Timestamp;
+use tokenwell::{
+    api::pb::connection::v1::{ImportOAuth2, import_credentials::Kind},
+    model::Duration,
+};
 use tonic::Code;
 
 use super::{ENTRY, connected, naming};
@@ -84,6 +88,32 @@ async fn a_change_and_a_refresh_at_once_both_survive_on_postgresql() -> TestResu
     a_change_and_a_refresh_at_once_both_survive(database::Kind::Postgres).await
 }
 
+/// What a refresh of a grant brought is nothing to the grant that has replaced it in the meantime.
+#[tokio::test]
+async fn a_late_refresh_captures_nothing_for_another_grant() -> TestResult {
+    let acme = connected().await;
+    acme.clock.advance(Duration::hours(1));
+    renew_next(&acme, "at-of-the-old-grant", "\"org-2\"");
+    acme.gate.close();
+    let replace = async {
+        acme.gate.arrived(1).await;
+        let tokens = ImportOAuth2 {
+            access_token: "at-of-the-new-grant".to_owned(),
+            refresh_token: "r".to_owned(),
+            expire_time: Some(Timestamp { seconds: i64::from(u32::MAX), nanos: 0 }),
+            ..ImportOAuth2::default()
+        };
+        let imported = acme.import(Kind::Oauth2(tokens)).await;
+        acme.gate.open();
+        imported
+    };
+    let (token, imported) = tokio::join!(acme.token(), replace);
+    imported?;
+    assert_eq!(token?, "at-of-the-new-grant");
+    assert_eq!(acme.config().await["org"], "org-1", "a value of the grant that is no longer there");
+    Ok(())
+}
+
 async fn changes_at_once_all_survive(kind: database::Kind) -> TestResult {
     let acme = Acme::on(kind, naming(), ENTRY).await;
     acme.connect(&[("site", "anvils")]).await;
@@ -129,11 +159,27 @@ async fn what_no_longer_fits_leaves_the_old_value_and_the_new_token() -> TestRes
     Ok(())
 }
 
+/// What is for people to read must not cost a grant.
 #[tokio::test]
-async fn what_does_not_fit_at_first_fails_the_flow() {
+async fn what_does_not_fit_and_leads_nowhere_is_left_out() -> TestResult {
     let acme = Acme::new(naming(), ENTRY).await;
     let (_, callback) = acme.callback(&[("site", "anvils")]).await;
-    renew_next(&acme, "at-1", "\"canary nothing like it\"");
+    renew_next(&acme, "at-1", "\"nothing like it\"");
+    complete(&acme.server, &acme.server.key, callback.query().unwrap()).await?;
+    assert!(!acme.config().await.contains_key("org"));
+    assert_eq!(acme.token().await?, "at-1");
+    Ok(())
+}
+
+/// Where requests of callers would go must be the provider's.
+#[tokio::test]
+async fn what_leads_elsewhere_fails_the_flow() {
+    let entry = ENTRY.replace("[config.org]", "[config.org]\nformat = \"uri\"\nhosts = [\".acme.com\"]");
+    let entry: String =
+        entry.lines().filter(|line| !line.starts_with("pattern = \"org")).collect::<Vec<_>>().join("\n");
+    let acme = Acme::new(naming(), &entry).await;
+    let (_, callback) = acme.callback(&[("site", "anvils")]).await;
+    renew_next(&acme, "at-1", "\"https://canary.example.com\"");
     let query = callback.query().unwrap();
     let completed = complete(&acme.server, &acme.server.key, query).await;
     let refusal = assert_refused(completed, Code::FailedPrecondition, "PROVIDER_RESPONSE_INVALID");
@@ -185,7 +231,6 @@ async fn a_lookup_that_fails_ends_a_flow() -> TestResult {
         (302, "{}", "PROVIDER_RESPONSE_INVALID"),
         (200, "canary", "PROVIDER_RESPONSE_INVALID"),
         (200, &huge, "PROVIDER_RESPONSE_INVALID"),
-        (200, r#"[{"id": "canary", "owner": "ada"}]"#, "PROVIDER_RESPONSE_INVALID"),
     ] {
         acme.detour.answer("/accounts", status, body);
         let answer = acme.try_connect(&[]).await;

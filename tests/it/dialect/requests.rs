@@ -2,16 +2,21 @@
 
 use serde_json::json;
 use tokenwell::{
-    api::pb::connection::v1::{ImportClientCredentials, import_credentials::Kind},
+    api::pb::{
+        auth::v1::BeginRequest,
+        connection::v1::{ImportClientCredentials, import_credentials::Kind},
+    },
     model::Duration,
     sandbox::{AuthMethod, Quirks, RequestFormat, RequestQuirks},
 };
+use tonic::Code;
 use url::Url;
 
 use super::ENTRY;
 use crate::support::{
     Acme, TestResult,
-    acme::plain,
+    acme::{beginning, plain},
+    assert_refused,
     provider::{CLIENT_ID, CLIENT_SECRET},
     steps::{param, params, works},
 };
@@ -163,5 +168,35 @@ async fn parameters_have_the_providers_names() -> TestResult {
         let usual = ["client_id", "client_secret", "scope"];
         assert!(usual.iter().all(|name| !request.form.contains_key(*name)), "{request:?}");
     }
+    Ok(())
+}
+
+/// With one of these a browser could bring the token of somebody else's flow.
+#[tokio::test]
+async fn parameters_of_oauth_1_are_not_the_callers_to_choose() {
+    let acme = Acme::new(plain(), ENTRY).await;
+    for name in ["oauth_token", "oauth_callback", "OAuth_Verifier"] {
+        let params = [(name.to_owned(), "theirs".to_owned())].into();
+        let request = BeginRequest { authorization_params: params, ..beginning(&[]) };
+        let refused = acme.server.begin(request).await;
+        assert_refused(refused, Code::InvalidArgument, "AUTHORIZATION_PARAM_RESERVED");
+    }
+}
+
+/// RFC 6749, section 3.3: what is granted may differ from what was asked for, and is not what is asked for again.
+#[tokio::test]
+async fn a_client_asks_again_for_the_scopes_that_it_asked_for() -> TestResult {
+    let quirks = Quirks { client_credentials: true, ..plain() };
+    let entry = format!("{ENTRY}grant_types = [\"client_credentials\"]\n");
+    let acme = Acme::new(quirks, &entry).await;
+    let answer = |token: &str| format!(r#"{{"access_token":"{token}","expires_in":3600,"scope":"CXS"}}"#);
+    acme.answer_next(&answer("at-1"));
+    let imported = acme.import(Kind::ClientCredentials(ImportClientCredentials::default())).await?;
+    assert_eq!(imported.granted_scopes, ["CXS"]);
+    let asked = acme.last_request().form.get("scope").cloned();
+    acme.clock.advance(Duration::hours(1));
+    acme.answer_next(&answer("at-2"));
+    assert_eq!(acme.token().await?, "at-2");
+    assert_eq!(acme.last_request().form.get("scope").cloned(), asked);
     Ok(())
 }

@@ -271,7 +271,7 @@ fn an_entry_that_would_fail_its_users_is_refused() {
         (
             "required = true",
             "default = \"acme\"\nsettable = true\ncapture = [{ lookup = \"/x\" }]",
-            "captured from a lookup",
+            "its lookup would never replace",
         ),
         (
             "[config.subdomain]",
