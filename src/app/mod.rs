@@ -124,6 +124,7 @@ impl App {
             random: environment.random,
             public_url,
             lease,
+            failpoints: args.failpoints.clone(),
         });
         let first_key = flows.bootstrap().await?;
         let options =

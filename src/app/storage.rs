@@ -8,7 +8,7 @@ use super::{AppError, Environment, LEASE_MARGIN, load_catalog};
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
-    model::{ExposeSecret as _, Random},
+    model::{ExposeSecret as _, Failpoints, Random},
     oauth::{HttpClient, OAuthClient},
     store::{KeyRing, Store, StoreOptions},
 };
@@ -70,5 +70,6 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
         random: environment.random,
         public_url: String::new(),
         lease: 2 * environment.http.timeout + LEASE_MARGIN,
+        failpoints: Failpoints::default(),
     }))
 }

@@ -30,8 +30,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     model::{
-        Clock, Duration, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
-        Settings,
+        Clock, Duration, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random,
+        Result, Settings,
     },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
@@ -61,6 +61,8 @@ pub struct Parts {
     pub public_url: String,
     /// How long the right to refresh lasts: longer than a call to a provider may take.
     pub lease: std::time::Duration,
+    /// Where it fails on purpose. Nothing but in test builds.
+    pub failpoints: Failpoints,
 }
 
 #[derive(Debug)]

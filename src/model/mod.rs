@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod connection;
 mod error;
+mod failpoint;
 mod flow;
 mod grant_type;
 mod id;
@@ -25,6 +26,9 @@ pub use connection::{
     etag,
 };
 pub use error::{Error, FieldViolation, FlowRef, Result};
+#[cfg(feature = "failpoints")]
+pub use failpoint::Action;
+pub use failpoint::{Defence, Failpoints, Point};
 pub use flow::{FLOW_TTL, Flow, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap};
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};

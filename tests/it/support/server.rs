@@ -15,7 +15,7 @@ use tokenwell::{
     },
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
-    model::{ExposeSecret as _, OsRandom},
+    model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -43,6 +43,7 @@ pub struct Options {
     pub public_url: Option<String>,
     pub providers_dir: Option<PathBuf>,
     pub deadline: Duration,
+    pub failpoints: Failpoints,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -69,6 +70,7 @@ impl Options {
             public_url: None,
             providers_dir: None,
             deadline: Duration::from_mins(1),
+            failpoints: Failpoints::default(),
         }
     }
 
@@ -101,6 +103,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            failpoints: options.failpoints,
         };
         let environment = Environment {
             clock: Arc::new(options.clock.clone()),
