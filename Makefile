@@ -56,4 +56,4 @@ demo: ## Run the demonstration
 clean: ## Remove what was built and installed here; keeps data/
 	$(call heading,clean)
 	@cargo clean
-	@rm -rf tests/node/node_modules tests/node/.node artifacts
+	@rm -rf tests/node/node_modules tests/node/.node tests/python/.packages artifacts
