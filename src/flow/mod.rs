@@ -39,8 +39,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     model::{
-        Clock, Duration, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
-        Settings,
+        Clock, Duration, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random,
+        Result, Settings,
     },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
@@ -83,6 +83,8 @@ pub struct Parts {
     pub refresh_ahead: bool,
     /// Says that the server stops.
     pub stopping: CancellationToken,
+    /// Where it fails on purpose. Nothing but in test builds.
+    pub failpoints: Failpoints,
 }
 
 #[derive(Debug)]

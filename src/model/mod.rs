@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod error;
 mod event;
+mod failpoint;
 mod flow;
 mod grant_type;
 mod id;
@@ -30,6 +31,9 @@ pub use connection::{
 };
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
+#[cfg(feature = "failpoints")]
+pub use failpoint::Action;
+pub use failpoint::{Defence, Failpoints, Point};
 pub use flow::{
     FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
 };

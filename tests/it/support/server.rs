@@ -15,7 +15,7 @@ use tokenwell::{
     },
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
-    model::{ExposeSecret as _, OsRandom},
+    model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -45,6 +45,7 @@ pub struct Options {
     pub deadline: Duration,
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
+    pub failpoints: Failpoints,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -72,6 +73,7 @@ impl Options {
             providers_dir: None,
             deadline: Duration::from_mins(1),
             background: false,
+            failpoints: Failpoints::default(),
         }
     }
 
@@ -106,6 +108,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            failpoints: options.failpoints,
         };
         let environment = Environment {
             clock: Arc::new(options.clock.clone()),
