@@ -20,6 +20,9 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
         Failure::Invalid { problem } => Error::ProviderResponseInvalid { provider, problem },
+        failure @ Failure::Unauthorized => {
+            Error::ProviderResponseInvalid { provider, problem: failure.to_string() }
+        }
         Failure::Unusable { problem } => {
             Error::ClientRejected { provider, code: "invalid_client".to_owned(), description: Some(problem) }
         }

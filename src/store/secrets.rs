@@ -105,6 +105,6 @@ fn text(secret: Option<&SecretString>) -> Option<Zeroizing<String>> {
     secret.map(|secret| Zeroizing::new(secret.expose_secret().to_owned()))
 }
 
-fn secret(mut text: Zeroizing<String>) -> SecretString {
+pub(super) fn secret(mut text: Zeroizing<String>) -> SecretString {
     std::mem::take(&mut *text).into()
 }
