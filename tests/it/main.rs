@@ -39,6 +39,7 @@ mod reflection;
 mod refresh;
 mod refresh_race;
 mod reload;
+mod secrets;
 mod settings;
 mod signature;
 mod store;
