@@ -198,9 +198,14 @@ impl Flows {
             return Ok(());
         }
         let count = connection.failure.as_ref().map_or(0, |failure| failure.count) + 1;
-        let wait = BACKOFF.wait_at_least(count, failure.retry_after(), self.random())?;
+        let wait = match verdict {
+            // The integration is left alone for that, and its correction is to help at once.
+            Verdict::Client(_) => Duration::ZERO,
+            _ => BACKOFF.wait_at_least(count, failure.retry_after(), self.random())?,
+        };
         let setback = Setback {
             kind: verdict.kind(),
+            oauth_error: failure.code().map(str::to_owned),
             outcome: if failure.is_unclear() { AttemptOutcome::Unanswered } else { AttemptOutcome::Failed },
             retry_time: self.now() + wait,
         };
@@ -248,7 +253,7 @@ impl Flows {
             FailureKind::ProviderResponseInvalid => Error::ProviderResponseInvalid { provider, problem },
             FailureKind::ClientRejected => Error::ClientRejected {
                 provider,
-                code: "invalid_client".to_owned(),
+                code: failure.oauth_error.clone().unwrap_or_else(|| "invalid_client".to_owned()),
                 description: Some(problem),
             },
         }

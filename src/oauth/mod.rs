@@ -189,6 +189,15 @@ impl Failure {
         }
     }
 
+    /// The OAuth error, if that is why.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
     /// Whether the provider may have done what it was asked, and only its answer is missing or broken.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
