@@ -101,20 +101,6 @@ pub struct Grant {
     pub members: Members,
 }
 
-/// TMP
-#[derive(Debug)]
-pub enum Revoked {
-    /// TMP
-    Done,
-}
-
-impl OAuthClient {
-    /// TMP
-    pub async fn revoke(&self, _: Registration<'_>, _: &crate::model::TokenSet) -> Result<Revoked, Failure> {
-        Ok(Revoked::Done)
-    }
-}
-
 /// Why a provider granted nothing. It never holds anything that the provider said but an OAuth error, cleaned and capped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
