@@ -6,6 +6,7 @@ mod backoff;
 mod clock;
 mod config;
 mod connection;
+mod cursor;
 mod error;
 mod event;
 mod flow;
@@ -17,6 +18,7 @@ mod metadata;
 mod page;
 mod project;
 mod random;
+mod reason;
 mod return_url;
 mod revocation;
 mod signature;
@@ -28,10 +30,12 @@ pub use connection::{
     Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
     ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
+pub use cursor::{Cursor, CursorScope};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
 pub use flow::{
-    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
+    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStage, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL,
+    StringMap,
 };
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
