@@ -1,8 +1,7 @@
 //! Flows: found by digests, taken once.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, sea_query::Expr,
 };
 
 use super::{
@@ -14,8 +13,7 @@ use super::{
 };
 use crate::model::{
     Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, GrantType, IntegrationId, Metadata,
-    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid,
-    digest,
+    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid, digest,
 };
 
 pub(super) const TABLE: &str = "flows";
