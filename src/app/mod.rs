@@ -130,6 +130,7 @@ impl App {
             refresh_ahead: !args.behaviour.no_refresh_ahead,
             heartbeat: args.behaviour.heartbeat,
             stopping: stopping.clone(),
+            failpoints: args.failpoints.clone(),
         });
         let first_key = flows.bootstrap().await?;
         let options =

@@ -42,8 +42,8 @@ pub use watch::{ConnectionWatch, FeedNews, FlowNews, FlowWatch};
 
 use crate::{
     model::{
-        Clock, Duration, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
-        Settings,
+        Clock, Duration, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random,
+        Result, Settings,
     },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
@@ -88,6 +88,8 @@ pub struct Parts {
     pub heartbeat: std::time::Duration,
     /// Says that the server stops.
     pub stopping: CancellationToken,
+    /// Where it fails on purpose. Nothing but in test builds.
+    pub failpoints: Failpoints,
 }
 
 #[derive(Debug)]

@@ -42,5 +42,6 @@ mod reload;
 mod settings;
 mod signature;
 mod store;
+mod storm;
 mod tenant;
 mod trouble;

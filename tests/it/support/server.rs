@@ -15,7 +15,7 @@ use tokenwell::{
     },
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
-    model::{ExposeSecret as _, OsRandom},
+    model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -46,6 +46,7 @@ pub struct Options {
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
     pub heartbeat: Duration,
+    pub failpoints: Failpoints,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -74,6 +75,7 @@ impl Options {
             deadline: Duration::from_mins(1),
             background: false,
             heartbeat: Duration::from_secs(30),
+            failpoints: Failpoints::default(),
         }
     }
 
@@ -109,6 +111,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            failpoints: options.failpoints,
         };
         let environment = Environment {
             clock: Arc::new(options.clock.clone()),
