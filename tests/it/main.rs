@@ -45,3 +45,4 @@ mod store;
 mod storm;
 mod tenant;
 mod trouble;
+mod watch;

@@ -1,6 +1,7 @@
 //! The store, through its own interface, on SQLite and on PostgreSQL: the same suite runs on both.
 
 mod connection;
+mod event;
 mod fixture;
 mod flow;
 mod integration;
