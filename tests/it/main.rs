@@ -46,3 +46,4 @@ mod store;
 mod storm;
 mod tenant;
 mod trouble;
+mod watch;
