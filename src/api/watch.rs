@@ -7,17 +7,20 @@ use tonic::{Response, Status};
 use tracing::Span;
 
 use super::{layer::trace::log, status::status};
-use crate::model::Result;
+use crate::model::{Error, Result};
 
 /// What a handler answers with.
 pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Answers with a stream. What ends it is logged like the end of any call, though the trace layer has seen the last of it.
+/// Answers with a stream. What ends it is logged like the end of any call, though the trace layer has seen the last of it;
+/// but not for each stream that the server stops.
 pub(super) fn answer<T>(messages: impl Stream<Item = Result<T>> + Send + 'static) -> Response<Messages<T>> {
     let span = Span::current();
     let messages = messages.map_err(move |error| {
         let status = status(&error);
-        span.in_scope(|| log(Some(&status)));
+        if !matches!(error, Error::ServerStopping) {
+            span.in_scope(|| log(Some(&status)));
+        }
         status
     });
     Response::new(Box::pin(messages))

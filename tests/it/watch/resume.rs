@@ -13,7 +13,10 @@ use tonic::{
 };
 
 use super::{Feed, PATIENCE, store_of, touch};
-use crate::support::{Database, ManualClock, Options, TestProvider, TestResult, TestServer, assert_refused};
+use crate::support::{
+    Database, ManualClock, Options, TestProvider, TestResult, TestServer, assert_refused,
+    steps::other_project,
+};
 
 /// A server on SQLite that says every second that it is there, with the connection `u1`.
 async fn talkative() -> (TestServer, TestProvider, Database) {
@@ -111,6 +114,10 @@ async fn a_cursor_from_before_the_oldest_event_is_refused() -> TestResult {
 #[tokio::test]
 async fn a_cursor_stays_fresh_though_the_filter_lets_nothing_through() -> TestResult {
     let (server, _provider, database) = talkative().await;
+    // Nor has one whose project has no events at all.
+    let other = other_project(&server, "other").await;
+    let mut quiet = Feed::open(&server, &other, WatchRequest::default()).await?;
+    let start = quiet.cursor.clone();
     let request = WatchRequest { event_types: vec![EventType::Deleted.into()], ..WatchRequest::default() };
     let mut feed = Feed::open(&server, &server.key, request.clone()).await?;
     let first = feed.cursor.clone();
@@ -123,9 +130,14 @@ async fn a_cursor_stays_fresh_though_the_filter_lets_nothing_through() -> TestRe
         while feed.cursor == first {
             assert_eq!(feed.next().await.unwrap().event, None);
         }
+        while quiet.cursor == start {
+            assert_eq!(quiet.next().await.unwrap().event, None);
+        }
     };
     tokio::time::timeout(PATIENCE, moved).await?;
     store_of(&database).await.purge_events(server.clock.now() + Span::days(8), 1_000).await?;
+    let last = WatchRequest { cursor: quiet.cursor, ..WatchRequest::default() };
+    Feed::open(&server, &other, last).await?;
     let resume = |cursor: &str| WatchRequest { cursor: cursor.to_owned(), ..request.clone() };
     Feed::open(&server, &server.key, resume(&feed.cursor)).await?;
     let refused = Feed::open(&server, &server.key, resume(&first)).await.map(|_| ());
