@@ -27,7 +27,8 @@ impl MigrationTrait for Migration {
         }
         let db = manager.get_connection();
         // The one row of the feed.
-        db.execute_unprepared("INSERT INTO event_feed (id, position, purged_position) VALUES (1, 0, 0)").await?;
+        db.execute_unprepared("INSERT INTO event_feed (id, position, purged_position) VALUES (1, 0, 0)")
+            .await?;
         // What can be renewed is due when it expires.
         db.execute_unprepared(
             "UPDATE connections SET due_time = token_expire_time WHERE state = 'active' \
@@ -153,9 +154,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("refresh_attempts_by_start", "refresh_attempts", &["start_time"]),
         index("events_by_project", "events", &["project_id", "position"]),
         // Those without a place.
-        index("events_unplaced", "events", &["seq"])
-            .cond_where(Expr::col("position").is_null())
-            .to_owned(),
+        index("events_unplaced", "events", &["seq"]).cond_where(Expr::col("position").is_null()).to_owned(),
         index("events_by_time", "events", &["time"]),
         index("revocations_by_next", "revocations", &["next_time"]),
     ]

@@ -14,6 +14,7 @@ pub mod pb;
 mod project;
 mod provider;
 pub mod status;
+mod webhook;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ use pb::{
     integration::v1::integration_service_server::IntegrationServiceServer,
     project::v1::project_service_server::ProjectServiceServer,
     provider::v1::provider_service_server::ProviderServiceServer,
+    webhook::v1::webhook_service_server::WebhookServiceServer,
 };
 
 /// The largest request, decompressed: metadata is the largest part of any.
@@ -114,6 +116,7 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
         IntegrationServiceServer: integration,
         ProjectServiceServer: project,
         ProviderServiceServer: provider,
+        WebhookServiceServer: webhook,
     }
     if options.reflection {
         let v1 = reflection().build_v1().map_err(Error::internal)?;

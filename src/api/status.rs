@@ -97,7 +97,7 @@ fn retry(mapped: Mapped, delay: Option<Duration>) -> Mapped {
 fn map(error: &Error) -> Mapped {
     use Code::{
         Aborted, AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
-        PermissionDenied, Unauthenticated, Unavailable,
+        PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
     };
     use ErrorReason as R;
 
@@ -141,6 +141,11 @@ fn map(error: &Error) -> Mapped {
         }
         Error::ProviderNotFound(id) => with(NotFound, R::ProviderNotFound, &[("provider_id", id.as_str())]),
         Error::ApiKeyNotFound(id) => with(NotFound, R::ApiKeyNotFound, &[("api_key_id", &id.to_string())]),
+        Error::WebhookNotFound(id) => with(NotFound, R::WebhookNotFound, &[("webhook_id", &id.to_string())]),
+        Error::DeliveryNotFound(id) => {
+            with(NotFound, R::DeliveryNotFound, &[("delivery_id", &id.to_string())])
+        }
+        Error::WebhookLimitReached(_) => plain(ResourceExhausted, R::WebhookLimitReached),
         Error::FlowNotFound => plain(NotFound, R::FlowNotFound),
         Error::IntegrationAlreadyExists(id) => {
             with(AlreadyExists, R::IntegrationAlreadyExists, &[("integration_id", id.as_str())])

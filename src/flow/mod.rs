@@ -15,6 +15,7 @@ mod project;
 mod redeem;
 mod refresh;
 mod token;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub use project::{FirstKey, NewApiKey};
 use refresh::Coalescer;
 pub use token::{GetInput, Granted};
 use tokio_util::task::TaskTracker;
+use webhook::Dispatch;
+pub use webhook::NewWebhook;
 
 use crate::{
     model::{
@@ -69,13 +72,21 @@ struct Inner {
     refreshes: Coalescer,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
+    webhooks: Dispatch,
 }
 
 impl Flows {
     /// Builds everything.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default(), tasks: TaskTracker::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                refreshes: Coalescer::default(),
+                tasks: TaskTracker::new(),
+                webhooks: Dispatch::default(),
+            }),
+        }
     }
 
     /// The catalog as it is now. Whoever asks twice may see two.

@@ -6,6 +6,7 @@ mod backoff;
 mod clock;
 mod config;
 mod connection;
+mod delivery;
 mod error;
 mod event;
 mod flow;
@@ -20,6 +21,7 @@ mod random;
 mod return_url;
 mod revocation;
 mod signature;
+mod webhook;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
@@ -28,6 +30,7 @@ pub use connection::{
     Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
     ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
+pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
 pub use flow::{
@@ -47,3 +50,7 @@ pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use signature::{MAX_SIGNATURE_LIFETIME, Signature, Signed};
 pub use time::{Duration, OffsetDateTime};
 pub use uuid::Uuid;
+pub use webhook::{
+    DisableReason, Disabling, MAX_FAILING, MAX_WEBHOOKS, SECRET_OVERLAP, Webhook, WebhookUpdate,
+    webhook_secret, webhook_signature,
+};

@@ -14,6 +14,7 @@ mod id_token;
 mod oauth1;
 mod response;
 mod token;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
 pub use self::id_token::Expected;
 pub use self::oauth1::{RequestToken, TokenCredentials};
 use self::response::Members;
+pub use self::webhook::Receipt;
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
     provider::Provider,

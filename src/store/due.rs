@@ -50,9 +50,7 @@ impl Store {
         let due = Query::select()
             .expr(Expr::value(1))
             .from(Entity)
-            .and_where(
-                Expr::col((Entity, Column::ProjectId)).equals((project::Entity, project::Column::Id)),
-            )
+            .and_where(Expr::col((Entity, Column::ProjectId)).equals((project::Entity, project::Column::Id)))
             .and_where(Expr::col((Entity, Column::DueTime)).lte(column::micros(now)))
             .to_owned();
         let query = project::Entity::find()
