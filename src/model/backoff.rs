@@ -26,6 +26,17 @@ impl Backoff {
     pub fn wait(self, failures: i64, random: &dyn Random) -> Result<Duration> {
         Ok(self.span(failures) * fraction(random)?)
     }
+
+    /// The same, but no shorter than whoever failed has asked for.
+    pub fn wait_at_least(
+        self,
+        failures: i64,
+        asked: Option<std::time::Duration>,
+        random: &dyn Random,
+    ) -> Result<Duration> {
+        let asked = asked.and_then(|asked| Duration::try_from(asked).ok()).unwrap_or_default();
+        Ok(self.wait(failures, random)?.max(asked))
+    }
 }
 
 #[cfg(test)]

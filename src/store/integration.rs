@@ -16,7 +16,8 @@ use super::{
     seal::{Place, row_name},
 };
 use crate::model::{
-    ClientFailure, Error, Integration, IntegrationId, OffsetDateTime, Page, PageRequest, ProjectId, ProviderId, Result, SecretString, Uuid,
+    ClientFailure, Error, Integration, IntegrationId, OffsetDateTime, Page, PageRequest, ProjectId,
+    ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";

@@ -11,7 +11,7 @@ use super::{
     failed,
     refresh::Lease,
 };
-use crate::model::{Connection, OffsetDateTime, Result};
+use crate::model::{Connection, OffsetDateTime, Result, Uuid};
 
 /// How an attempt ended, as the journal has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,19 @@ impl Store {
     pub async fn was_unclear(&self, connection: &Connection, generation: i64) -> Result<bool> {
         let query = Entity::find().filter(is_unclear(connection, generation)).limit(1);
         Ok(query.one(&self.db).await.map_err(failed)?.is_some())
+    }
+
+    /// The attempt that has replaced this token set, if it was an attempt.
+    pub(super) async fn committed_attempt(
+        &self,
+        connection: &Connection,
+        generation: i64,
+    ) -> Result<Option<Uuid>> {
+        let query = Entity::find()
+            .filter(Column::ConnectionRowId.eq(connection.row_id))
+            .filter(Column::Generation.eq(generation))
+            .filter(Column::Outcome.eq(AttemptOutcome::Committed.as_str()));
+        Ok(query.one(&self.db).await.map_err(failed)?.map(|line| line.id))
     }
 
     /// Deletes lines of the journal that began before this time. Tells how many.

@@ -6,8 +6,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    TransactionTrait as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
     sea_query::{Expr, ExprTrait as _, SimpleExpr},
 };
 
@@ -43,8 +42,10 @@ pub struct Lease {
 pub enum Written {
     /// They are the row's.
     Committed,
-    /// The row has others, from a new grant or a later refresh.
-    Superseded,
+    /// The row has others, which another refresh of the same grant has brought.
+    Renewed,
+    /// The row has a new grant.
+    Replaced,
     /// The row is gone.
     Gone,
 }
@@ -161,13 +162,16 @@ impl Store {
         lease: &Lease,
         now: OffsetDateTime,
     ) -> Result<Written> {
-        let line = attempt::Entity::find_by_id(lease.attempt).one(&self.db).await.map_err(failed)?;
-        if line.and_then(|line| line.outcome).as_deref() == Some(AttemptOutcome::Committed.as_str()) {
+        let committed = self.committed_attempt(connection, lease.generation).await?;
+        if committed == Some(lease.attempt) {
             return Ok(Written::Committed);
         }
-        let found = Entity::find().filter(of(connection)).one(&self.db).await.map_err(failed)?;
         end_attempt(&self.db, lease, AttemptOutcome::Superseded, now).await?;
-        Ok(if found.is_some() { Written::Superseded } else { Written::Gone })
+        if committed.is_some() {
+            return Ok(Written::Renewed);
+        }
+        let found = Entity::find().filter(of(connection)).one(&self.db).await.map_err(failed)?;
+        Ok(if found.is_some() { Written::Replaced } else { Written::Gone })
     }
 
     /// Ends an attempt that may succeed another time, if its lease still holds. Tells whether it did.
@@ -194,7 +198,8 @@ impl Store {
         end_attempt(&transaction, lease, failure.outcome, now).await?;
         if done.rows_affected == 1 && connection.failure.is_none() {
             let reason = Some(failure.kind.as_str());
-            self.record(&transaction, &NewEvent::of(connection, EventType::RefreshFailed, reason), now).await?;
+            self.record(&transaction, &NewEvent::of(connection, EventType::RefreshFailed, reason), now)
+                .await?;
         }
         transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected == 1)
