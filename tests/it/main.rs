@@ -44,3 +44,4 @@ mod signature;
 mod store;
 mod tenant;
 mod trouble;
+mod webhook;

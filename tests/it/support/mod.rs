@@ -8,6 +8,7 @@ pub mod detour;
 pub mod gate;
 pub mod keys;
 pub mod provider;
+pub mod receiver;
 pub mod server;
 pub mod steps;
 pub mod tls;
@@ -19,6 +20,7 @@ pub use database::Database;
 pub use detour::Detour;
 pub use gate::Gate;
 pub use provider::TestProvider;
+pub use receiver::Receiver;
 pub use server::{Options, TestServer};
 
 use tonic::{Code, Status};
