@@ -33,6 +33,7 @@ fmt: ## Check the format of the Rust code
 lint: fmt proto-lint ## Check formats, protos and clippy
 	$(call heading,cargo clippy)
 	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cargo clippy --workspace --lib --bins --locked -- -D warnings # the same without what only tests have
 
 .PHONY: proto-lint
 proto-lint: ## Check the protos: rules, comments, format
@@ -55,4 +56,4 @@ demo: ## Run the demonstration
 clean: ## Remove what was built and installed here; keeps data/
 	$(call heading,clean)
 	@cargo clean
-	@rm -rf tests/node/node_modules tests/node/.node artifacts
+	@rm -rf tests/node/node_modules tests/node/.node tests/python/.packages artifacts

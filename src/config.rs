@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use crate::model::SecretString;
+use crate::model::{Failpoints, SecretString};
 
 /// Where the data is, and what opens it.
 #[derive(Debug, Clone, Args)]
@@ -151,6 +151,20 @@ pub struct ServeArgs {
     /// How the server behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,
+    /// Where it fails on purpose, and without which defences it runs: `refresh.before_call=abort@3,lease=off`. Only test
+    /// builds have this.
+    #[cfg_attr(not(feature = "failpoints"), arg(skip))]
+    #[cfg_attr(
+        feature = "failpoints",
+        arg(
+            long,
+            env = "TOKENWELL_FAILPOINTS",
+            default_value = "",
+            hide_default_value = true,
+            value_name = "RULES"
+        )
+    )]
+    pub failpoints: Failpoints,
 }
 
 /// A loopback address.

@@ -129,6 +129,7 @@ impl App {
             replica: uuid_v7(&OsRandom, SystemClock.now())?.to_string(),
             refresh_ahead: !args.behaviour.no_refresh_ahead,
             stopping: stopping.clone(),
+            failpoints: args.failpoints.clone(),
         });
         let first_key = flows.bootstrap().await?;
         let options =

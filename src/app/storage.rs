@@ -10,7 +10,7 @@ use super::{AppError, Environment, LEASE_MARGIN, load_catalog};
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
-    model::{ExposeSecret as _, Random},
+    model::{ExposeSecret as _, Failpoints, Random},
     oauth::{HttpClient, OAuthClient},
     store::{KeyRing, Store, StoreOptions},
 };
@@ -75,5 +75,6 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
         replica: "offline".to_owned(),
         refresh_ahead: false,
         stopping: CancellationToken::new(),
+        failpoints: Failpoints::default(),
     }))
 }

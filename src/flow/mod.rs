@@ -42,8 +42,8 @@ pub use webhook::NewWebhook;
 
 use crate::{
     model::{
-        Clock, Duration, Error, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
-        Settings,
+        Clock, Duration, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random,
+        Result, Settings,
     },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
@@ -86,6 +86,8 @@ pub struct Parts {
     pub refresh_ahead: bool,
     /// Says that the server stops.
     pub stopping: CancellationToken,
+    /// Where it fails on purpose. Nothing but in test builds.
+    pub failpoints: Failpoints,
 }
 
 #[derive(Debug)]
@@ -193,6 +195,10 @@ impl Flows {
 
     fn random(&self) -> &dyn Random {
         &*self.inner.parts.random
+    }
+
+    fn failpoints(&self) -> &Failpoints {
+        &self.inner.parts.failpoints
     }
 
     fn oauth(&self) -> &OAuthClient {

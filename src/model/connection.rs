@@ -52,6 +52,8 @@ pub enum FailureKind {
 pub struct RefreshFailure {
     /// Why, the last time.
     pub kind: FailureKind,
+    /// The provider's error then (RFC 6749, section 5.2), if that was why.
+    pub oauth_error: Option<String>,
     /// How many.
     pub count: i64,
     /// Since when.

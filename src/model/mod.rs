@@ -9,6 +9,7 @@ mod connection;
 mod delivery;
 mod error;
 mod event;
+mod failpoint;
 mod flow;
 mod grant_type;
 mod id;
@@ -33,6 +34,9 @@ pub use connection::{
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
+#[cfg(feature = "failpoints")]
+pub use failpoint::Action;
+pub use failpoint::{Defence, Failpoints, Point};
 pub use flow::{
     FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
 };

@@ -13,6 +13,7 @@ mod http;
 mod id_token;
 mod oauth1;
 mod response;
+mod secrets;
 mod token;
 mod webhook;
 
@@ -25,8 +26,8 @@ use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
 pub use self::id_token::Expected;
 pub use self::oauth1::{RequestToken, TokenCredentials};
-use self::response::Members;
 pub use self::webhook::Receipt;
+use self::{response::Members, secrets::Working};
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
     provider::Provider,
@@ -39,6 +40,7 @@ pub struct OAuthClient {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     metadata: Metadata,
+    working: Working,
 }
 
 /// One app at one provider, for one end user's config.
@@ -101,20 +103,6 @@ pub struct Grant {
     pub members: Members,
 }
 
-/// TMP
-#[derive(Debug)]
-pub enum Revoked {
-    /// TMP
-    Done,
-}
-
-impl OAuthClient {
-    /// TMP
-    pub async fn revoke(&self, _: Registration<'_>, _: &crate::model::TokenSet) -> Result<Revoked, Failure> {
-        Ok(Revoked::Done)
-    }
-}
-
 /// Why a provider granted nothing. It never holds anything that the provider said but an OAuth error, cleaned and capped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -140,6 +128,10 @@ pub enum Failure {
         /// What it lacks.
         problem: String,
     },
+    /// Status 401 without an OAuth error. RFC 6749, section 5.2, keeps that status for the client, and demands an error beside
+    /// it: who leaves that out may as well mean the grant. So it proves nothing about either.
+    #[error("its status is 401 and it names no error")]
+    Unauthorized,
     /// An OAuth error (RFC 6749, section 5.2).
     #[error("{code}")]
     Refused {
@@ -156,7 +148,7 @@ impl OAuthClient {
     /// A client over this way out of the house.
     #[must_use]
     pub fn new(http: HttpClient, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { http, clock, random, metadata: Metadata::default() }
+        Self { http, clock, random, metadata: Metadata::default(), working: Working::default() }
     }
 
     /// The client, with the integration's certificate where the provider wants to see it.
@@ -185,6 +177,15 @@ impl Failure {
         }
     }
 
+    /// The OAuth error, if that is why.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
     /// Whether the provider may have done what it was asked, and only its answer is missing or broken.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
@@ -193,6 +194,14 @@ impl Failure {
 
     fn invalid(problem: impl Into<String>) -> Self {
         Self::Invalid { problem: problem.into() }
+    }
+
+    /// Whether the client may be what was refused, so that another secret is worth a try.
+    fn may_be_of_client(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => matches!(code.as_str(), "invalid_client" | "unauthorized_client"),
+            failure => *failure == Self::Unauthorized,
+        }
     }
 
     /// The integration lacks what a request needs.

@@ -126,6 +126,7 @@ impl Store {
             failures: Set(0),
             failure_time: Set(None),
             failure_code: Set(None),
+            failure_error: Set(None),
             retry_time: Set(None),
             due_time: Set(grant.due_time.map(column::micros)),
             create_time: Set(column::micros(now)),
@@ -238,6 +239,7 @@ impl Store {
             .col_expr(Column::Failures, Expr::value(0_i64))
             .col_expr(Column::FailureTime, Expr::value(None::<i64>))
             .col_expr(Column::FailureCode, Expr::value(None::<String>))
+            .col_expr(Column::FailureError, Expr::value(None::<String>))
             .col_expr(Column::RetryTime, Expr::value(None::<i64>))
             .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
             .col_expr(Column::RefreshTime, Expr::value(column::micros(now)));

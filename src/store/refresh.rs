@@ -188,6 +188,7 @@ impl Store {
             .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
             .col_expr(Column::FailureTime, Expr::col(Column::FailureTime).if_null(column::micros(now)))
             .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
+            .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
             .col_expr(Column::RetryTime, Expr::value(retry_time))
             .col_expr(Column::DueTime, Expr::value(retry_time))
             .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
@@ -282,10 +283,12 @@ impl Store {
 }
 
 /// Why an attempt failed that may succeed another time, and when that is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setback {
     /// Why.
     pub kind: FailureKind,
+    /// The provider's error, if that is why.
+    pub oauth_error: Option<String>,
     /// How the journal has it.
     pub outcome: AttemptOutcome,
     /// The provider is not asked again before.

@@ -3,6 +3,6 @@
 mod import;
 mod keys;
 mod offline;
-mod program;
+pub mod program;
 mod reload;
 mod serve;

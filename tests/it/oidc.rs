@@ -3,12 +3,7 @@
 //! The provider wants to know the callback URL before it starts, so the public URL is a fixed name, and the browser reaches
 //! the gateway under it as through a reverse proxy. The provider lives in real time, Tokenwell in the test's.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -24,21 +19,18 @@ use tonic::Code;
 use url::Url;
 
 use crate::support::{
-    Browser, Database, ManualClock, Options, TestServer, assert_refused, browser::Answer, server::begin,
+    Browser, Database, Foreign, ManualClock, Options, TestServer, assert_refused,
+    browser::Answer,
+    oidc::{self, CLIENT_ID, CLIENT_SECRET},
+    server::begin,
 };
 
 const PUBLIC_URL: &str = "https://connect.example.test";
-const CLIENT_ID: &str = "tokenwell";
-const CLIENT_SECRET: &str = "a secret: with %, + and /";
 /// How long access tokens live, in seconds.
 const TTL: u32 = 4;
 
-/// The provider's process, which ends with its standard input.
-struct Oidc {
-    issuer: String,
-    child: Child,
-    _stdin: ChildStdin,
-}
+/// The provider's process.
+struct Oidc(Foreign);
 
 /// A server with the provider's integration `oidc`.
 struct House {
@@ -50,48 +42,18 @@ struct House {
 
 impl Oidc {
     async fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/oidc.mjs");
-        let options = json!({
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-            "redirect_uris": [format!("{PUBLIC_URL}/oauth/callback/default/oidc")],
-            "access_token_ttl": TTL,
-        });
-        let mut command = Command::new("node");
-        command.arg(script).arg(options.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.stderr(Stdio::null()).spawn().expect("node is missing: run scripts/setup");
-        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let first = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
-        let line =
-            tokio::time::timeout(Duration::from_mins(1), first).await.expect("the provider does not start");
-        let line = line.unwrap().expect("the provider ended at once: run scripts/setup").unwrap();
-        let started: Value = serde_json::from_str(&line).unwrap();
-        Self { issuer: started["issuer"].as_str().unwrap().to_owned(), child, _stdin: stdin }
-    }
-
-    /// The catalog entry.
-    fn entry(&self) -> (String, String) {
-        let issuer = &self.issuer;
-        let text = format!(
-            "display_name = \"OpenID\"\ncategories = [\"test\"]\n\
-             documentation = \"https://openid.net/specs/openid-connect-core-1_0.html\"\n\
-             authorization_endpoint = \"{issuer}/auth\"\ntoken_endpoint = \"{issuer}/token\"\n\
-             hosts = [\"127.0.0.1\"]\nissuer = \"{issuer}\"\n\
-             authorization_response_iss_parameter_supported = true\n\
-             token_endpoint_auth_method = \"client_secret_basic\"\ndefault_scopes = [\"openid\"]\n"
-        );
-        ("oidc.toml".to_owned(), text)
+        Self(oidc::start(&format!("{PUBLIC_URL}/oauth/callback/default/oidc"), TTL).await)
     }
 
     /// What the provider counted.
     async fn book(&self) -> Value {
-        serde_json::from_str(&Browser::new().get(&format!("{}/__book", self.issuer)).await.body).unwrap()
+        self.0.whole_book().await
     }
 
     /// What the provider says to this access token.
     async fn userinfo(&self, token: &OAuth2Credentials) -> Answer {
         let header = format!("Bearer {}", token.access_token);
-        let url = format!("{}/me", self.issuer);
+        let url = format!("{}/me", self.0.origin);
         Browser::new().send_with(Method::GET, &url, &[("authorization", &header)]).await
     }
 
@@ -107,7 +69,7 @@ impl Oidc {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let request = client
-            .post(format!("{}/token/revocation", self.issuer))
+            .post(format!("{}/token/revocation", self.0.origin))
             .basic_auth(encoded(CLIENT_ID), Some(encoded(CLIENT_SECRET)))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(format!("token={}", encoded(&token.access_token)));
@@ -116,19 +78,12 @@ impl Oidc {
     }
 }
 
-impl Drop for Oidc {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 impl House {
     async fn new() -> Self {
-        let oidc = Oidc::start().await;
+        let provider = Oidc::start().await;
         let (clock, database) = (ManualClock::new(), Database::sqlite());
         let mut options = Options::new(&clock);
-        options.providers.push(oidc.entry());
+        options.providers.push(oidc::entry(&provider.0, &provider.0.origin));
         options.public_url = Some(PUBLIC_URL.to_owned());
         let server = TestServer::start(&database, options).await;
         let integration = Integration {
@@ -144,7 +99,7 @@ impl House {
             made.integration.unwrap().callback_url,
             format!("{PUBLIC_URL}/oauth/callback/default/oidc")
         );
-        Self { server, clock, oidc, _database: database }
+        Self { server, clock, oidc: provider, _database: database }
     }
 
     /// Where a reverse proxy would send a request for this public address.

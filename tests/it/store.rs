@@ -1,6 +1,8 @@
 //! The store, through its own interface, on SQLite and on PostgreSQL: the same suite runs on both.
 
 mod connection;
+mod due;
+mod event;
 mod fixture;
 mod flow;
 mod integration;
@@ -9,6 +11,7 @@ mod project;
 mod schema;
 mod seal;
 mod tenant;
+mod webhook;
 
 /// Makes a test per database of each function that takes the kind of database.
 macro_rules! on_both_databases {

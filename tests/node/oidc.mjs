@@ -26,7 +26,8 @@
 // To refuse instead: GET /interaction/UID/abort, 303 to /auth/UID, 303 to redirect_uri?error=access_denied.
 //
 // Other paths: /token, /me (userinfo), /token/revocation, /jwks, /.well-known/openid-configuration and
-// /__book, the counters of book.mjs.
+// /__book, the counters of book.mjs. POST /__mint?count=N gives a list of N refresh tokens, each of a grant
+// and a subject (minted-1, minted-2, ...) of its own, as if that user had consented to `openid`.
 //
 // A refresh token is issued for every scope. `offline_access` itself is granted only with
 // prompt=consent in the request to /auth (OpenID Connect Core, section 11); else it is dropped in
@@ -60,13 +61,31 @@ const provider = new Provider(issuer, configuration(options));
 provider.use(withoutForeignFont);
 const book = new Book(provider);
 const answer = provider.callback();
-server.on('request', (request, response) => {
-  if (request.url !== '/__book') return answer(request, response);
+server.on('request', async (request, response) => {
+  const { pathname, searchParams } = new URL(request.url, issuer);
+  const asked = { '/__book': () => book, '/__mint': () => mint(Number(searchParams.get('count'))) }[pathname];
+  if (!asked) return answer(request, response);
   response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify(book));
+  response.end(JSON.stringify(await asked()));
 });
 
 console.log(JSON.stringify({ issuer, port }));
+
+let minted = 0;
+
+async function mint(count) {
+  const client = await provider.Client.find(options.client_id ?? 'tokenwell');
+  const tokens = [];
+  for (let i = 0; i < count; i += 1) {
+    const accountId = `minted-${(minted += 1)}`;
+    const grant = new provider.Grant({ accountId, clientId: client.clientId });
+    grant.addOIDCScope('openid');
+    const grantId = await grant.save();
+    const about = { accountId, client, grantId, gty: 'authorization_code', scope: 'openid' };
+    tokens.push(await new provider.RefreshToken({ ...about, expiresWithSession: false }).save());
+  }
+  return tokens;
+}
 
 function configuration(options) {
   return {

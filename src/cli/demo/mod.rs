@@ -19,7 +19,7 @@ use crate::{
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, StorageArgs, loopback},
     gateway,
-    model::{Duration, ExposeSecret as _, OsRandom, SecretString, SystemClock},
+    model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
     sandbox,
 };
 
@@ -150,6 +150,7 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
             no_reflection: false,
             no_migrate: false,
         },
+        failpoints: Failpoints::default(),
     }
 }
 

@@ -77,6 +77,20 @@ impl House {
         db.close().await.unwrap();
     }
 
+    /// Deletes the connection of this name.
+    pub async fn delete(&self, name: &str) {
+        let (connection, credentials) = self.get(name).await;
+        assert!(self.store.delete_connection(&connection, &credentials, None, start()).await.unwrap());
+    }
+
+    /// Reads the texts of one column past the store.
+    pub async fn values(&self, sql: &str) -> Vec<String> {
+        let db = self.database.connect().await;
+        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        db.close().await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    }
+
     /// Reads one value past the store.
     pub async fn value<T: sea_orm::TryGetable>(&self, sql: &str) -> T {
         let db = self.database.connect().await;
@@ -106,11 +120,15 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         provider_id: ProviderId::parse("zendesk").unwrap(),
         client_id: "client".to_owned(),
         client_secret: Some(secret("client-secret")),
+        further_client_secrets: vec![secret("further-one"), secret("further-two")],
         private_key: Some(secret("private-key")),
         private_key_id: Some("key-1".to_owned()),
         certificate: Some("certificate".to_owned()),
         scopes: vec!["read".to_owned(), "write".to_owned()],
         user_scopes: vec!["user:read".to_owned()],
+        failure: None,
+        pause_until: None,
+        pauses: 0,
         create_time: start(),
         update_time: start(),
     }
@@ -136,6 +154,8 @@ pub fn grant<'a>(
         secrets: &NONE,
         granted_scopes,
         tokens,
+        due_time: None,
+        flow_id: None,
     }
 }
 

@@ -17,7 +17,7 @@ use tokenwell::{
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
     flow::Flows,
-    model::{ExposeSecret as _, OsRandom},
+    model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -47,6 +47,7 @@ pub struct Options {
     pub deadline: Duration,
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
+    pub failpoints: Failpoints,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -75,6 +76,7 @@ impl Options {
             providers_dir: None,
             deadline: Duration::from_mins(1),
             background: false,
+            failpoints: Failpoints::default(),
         }
     }
 
@@ -109,6 +111,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            failpoints: options.failpoints,
         };
         let environment = Environment {
             clock: Arc::new(options.clock.clone()),

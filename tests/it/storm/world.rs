@@ -1,0 +1,224 @@
+//! What a storm is made of: the provider, the proxy before it, the fleet, and the connections.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use sea_orm::ConnectionTrait as _;
+use tempfile::TempDir;
+use tokenwell::api::pb::{
+    connection::v1::{ImportCredentials, ImportOAuth2, ImportRequest, import_credentials},
+    integration::v1::{CreateRequest, Integration},
+};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval, sleep_until},
+};
+use url::Url;
+
+use super::{
+    caller::{Caller, Seen},
+    fleet::{Fleet, REPLICAS},
+};
+use crate::support::{
+    Database, FaultProxy, Foreign, ManualClock, Options, TestServer, grace,
+    oidc::{self, CLIENT_ID, CLIENT_SECRET},
+};
+
+/// The integration of all connections.
+pub const INTEGRATION: &str = "storm";
+/// How long access tokens live, in seconds.
+const TTL: u32 = 2;
+/// Longer than a lease, so that whoever takes over from a server that was killed still comes in time.
+const GRACE: u32 = 300;
+/// What the proxy's luck follows from.
+const SEED: u64 = 4;
+/// How many connections are made, or looked at, at the same time.
+const AT_ONCE: usize = 16;
+
+/// What the provider does with refresh tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It rotates them. A spent one that comes again ends the grant.
+    Rotating,
+    /// It rotates them, but takes a spent one again for a while.
+    Forgiving,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone)]
+pub struct Size {
+    pub connections: usize,
+    pub callers: usize,
+    pub span: Duration,
+    /// How long a caller rests between two calls, at the most.
+    pub rest: Duration,
+    /// Whether the result is for the record.
+    pub long: bool,
+}
+
+/// Everything, running.
+pub struct World {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub size: Size,
+    pub provider: Arc<Foreign>,
+    pub proxy: FaultProxy,
+    pub fleet: Fleet,
+    pub database: Database,
+    pub connections: Arc<Vec<String>>,
+    _providers: TempDir,
+}
+
+impl Size {
+    /// The short storm, unless `make storm` asks for the long one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "`make storm` says by a variable that it wants the long one"
+    )]
+    pub fn chosen() -> Self {
+        match std::env::var("TOKENWELL_STORM").as_deref() {
+            Ok("long") => Self {
+                connections: 200,
+                callers: 500,
+                span: Duration::from_mins(3),
+                rest: Duration::from_secs(4),
+                long: true,
+            },
+            _ => Self {
+                connections: 20,
+                callers: 40,
+                span: Duration::from_secs(6),
+                rest: Duration::from_millis(600),
+                long: false,
+            },
+        }
+    }
+}
+
+impl World {
+    /// Starts all of it. The connections have a refresh token each, and no access token yet.
+    pub async fn new(name: &'static str, kind: Kind, size: Size) -> Self {
+        let unused = "https://connect.example.test/callback";
+        let provider = match kind {
+            Kind::Rotating => oidc::start(unused, TTL).await,
+            Kind::Forgiving => grace::start(unused, TTL, GRACE).await,
+        };
+        let origin = Url::parse(&provider.origin).unwrap();
+        let proxy = FaultProxy::before(origin.socket_addrs(|| None).unwrap()[0], SEED).await;
+        let token_origin = format!("http://{}", proxy.address);
+        let (file, entry) = match kind {
+            Kind::Rotating => oidc::entry(&provider, &token_origin),
+            Kind::Forgiving => grace::entry(&provider, &token_origin),
+        };
+        let providers = TempDir::new().unwrap();
+        std::fs::write(providers.path().join(&file), &entry).unwrap();
+
+        let database = Database::postgres().await;
+        let mut options = Options::new(&ManualClock::new());
+        options.providers.push((file.clone(), entry));
+        let server = TestServer::start(&database, options).await;
+        let connections =
+            import(&server, file.trim_end_matches(".toml"), provider.mint(size.connections).await);
+        let connections = Arc::new(connections.await);
+        let key = server.key.clone();
+        server.stop().await;
+        let fleet = Fleet::start(database.storage(), providers.path().to_owned(), &key).await;
+        let provider = Arc::new(provider);
+        Self { name, kind, size, provider, proxy, fleet, database, connections, _providers: providers }
+    }
+
+    /// Lets the callers loose, and kills one server after the other in this interval, if there is one.
+    pub async fn storm(&self, kills: Option<Duration>) -> Seen {
+        let end = Instant::now() + self.size.span;
+        let mut callers = JoinSet::new();
+        for number in 0..self.size.callers {
+            callers.spawn(Caller::new(self, number).call_until(end));
+        }
+        let bar = self.bar();
+        let ticking = tokio::spawn(tick(bar.clone(), end));
+        let killed = match kills {
+            Some(pause) => self.kill_until(end, pause).await,
+            None => 0,
+        };
+        let mut seen = Seen { kills: killed, ..Seen::default() };
+        while let Some(caller) = callers.join_next().await {
+            seen.add(caller.unwrap());
+        }
+        ticking.await.unwrap();
+        bar.finish_and_clear();
+        seen
+    }
+
+    async fn kill_until(&self, end: Instant, pause: Duration) -> u64 {
+        let mut killed = 0;
+        while Instant::now() + pause < end {
+            sleep_until(Instant::now() + pause).await;
+            self.fleet.replace(usize::try_from(killed).unwrap() % REPLICAS).await;
+            killed += 1;
+        }
+        killed
+    }
+
+    /// Ends all servers by SIGKILL, lets the leases of the dead run out, and starts new ones.
+    pub async fn start_over(&self) {
+        for replica in 0..REPLICAS {
+            self.fleet.kill(replica);
+        }
+        let database = self.database.connect().await;
+        let expired = "UPDATE connections SET lease_until = 0 WHERE lease_until IS NOT NULL";
+        database.execute_unprepared(expired).await.unwrap();
+        database.close().await.unwrap();
+        for replica in 0..REPLICAS {
+            self.fleet.replace(replica).await;
+        }
+    }
+
+    /// Shows on a terminal how far it is.
+    fn bar(&self) -> ProgressBar {
+        if !self.size.long {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("{prefix:>10} {bar:40} {pos}/{len} s {msg}").unwrap();
+        let bar = ProgressBar::new(self.size.span.as_secs()).with_style(style);
+        bar.with_prefix(self.name)
+    }
+}
+
+async fn tick(bar: ProgressBar, end: Instant) {
+    let mut seconds = interval(Duration::from_secs(1));
+    while Instant::now() < end {
+        seconds.tick().await;
+        bar.inc(1);
+    }
+}
+
+/// Makes a connection of each refresh token.
+async fn import(server: &TestServer, provider: &str, tokens: Vec<String>) -> Vec<String> {
+    let integration = Integration {
+        integration_id: INTEGRATION.to_owned(),
+        provider_id: provider.to_owned(),
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
+        ..Integration::default()
+    };
+    let request = CreateRequest { integration: Some(integration) };
+    server.integration(&server.key).create(request).await.unwrap();
+    let client = server.connection(&server.key);
+    let imports = tokens.into_iter().enumerate().map(|(number, refresh_token)| {
+        let mut client = client.clone();
+        async move {
+            let connection_id = format!("c{number}");
+            let oauth2 = ImportOAuth2 { refresh_token, ..ImportOAuth2::default() };
+            let request = ImportRequest {
+                integration_id: INTEGRATION.to_owned(),
+                connection_id: connection_id.clone(),
+                credentials: Some(ImportCredentials { kind: Some(import_credentials::Kind::Oauth2(oauth2)) }),
+                ..ImportRequest::default()
+            };
+            client.import(request).await.unwrap();
+            connection_id
+        }
+    });
+    stream::iter(imports).buffer_unordered(AT_ONCE).collect().await
+}
