@@ -20,6 +20,7 @@ mod response;
 mod revoke;
 mod secrets;
 mod token;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use self::jwt::jwt_expiry;
 pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
 pub use self::revoke::Revoked;
+pub use self::webhook::Receipt;
 use self::{response::Members, secrets::Working};
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},

@@ -7,6 +7,8 @@
 
 mod column;
 mod connection;
+mod delivery;
+mod dispatch;
 mod due;
 #[expect(unreachable_pub, reason = "the derive macros of entities want `pub`")]
 mod entity;
@@ -22,6 +24,7 @@ mod refresh;
 mod revocation;
 mod seal;
 mod secrets;
+mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +33,7 @@ use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use tokio::sync::watch;
 use url::Url;
 
+pub use dispatch::DueWebhook;
 pub use due::{Due, DueLimits};
 pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
@@ -37,6 +41,7 @@ pub use grant::{NewGrant, RefreshedTokens};
 pub use journal::AttemptOutcome;
 pub use refresh::{Lease, Setback, Written};
 pub use seal::{KeyRing, KeyRingError};
+pub use webhook::WebhookTarget;
 
 use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
 

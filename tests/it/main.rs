@@ -47,3 +47,4 @@ mod storm;
 mod tenant;
 mod trouble;
 mod watch;
+mod webhook;
