@@ -22,6 +22,7 @@ mod exchange;
 mod flow;
 mod flow_callback;
 mod flow_confirm;
+mod fresh;
 mod gateway;
 mod gateway_link;
 mod gateway_page;
