@@ -25,6 +25,7 @@ mod flow_confirm;
 mod gateway;
 mod gateway_link;
 mod gateway_page;
+mod grace;
 mod house;
 mod import;
 mod injection;
