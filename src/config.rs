@@ -96,6 +96,15 @@ pub struct BehaviourArgs {
     #[arg(long, env = "TOKENWELL_DRAIN", default_value = "25", value_name = "SECONDS", value_parser = seconds)]
     pub drain: Duration,
 
+    /// Does nothing unasked: no tokens are renewed ahead or kept alive, no revocations are tried again, no webhooks are sent,
+    /// nothing is purged. At least one server of a database must do it.
+    #[arg(long, env = "TOKENWELL_NO_BACKGROUND")]
+    pub no_background: bool,
+
+    /// Renews tokens only when somebody needs them. Refresh tokens that die of idleness are kept alive all the same.
+    #[arg(long, env = "TOKENWELL_NO_REFRESH_AHEAD")]
+    pub no_refresh_ahead: bool,
+
     /// Leaves out gRPC server reflection.
     #[arg(long, env = "TOKENWELL_NO_REFLECTION")]
     pub no_reflection: bool,

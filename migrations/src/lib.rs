@@ -5,6 +5,7 @@
 
 mod m20261123_000001_initial;
 mod m20261123_000002_grant_types;
+mod m20261123_000003_lifecycle;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -15,6 +16,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_initial::Migration), Box::new(m20261123_000002_grant_types::Migration)]
+        vec![
+            Box::new(m20261123_000001_initial::Migration),
+            Box::new(m20261123_000002_grant_types::Migration),
+            Box::new(m20261123_000003_lifecycle::Migration),
+        ]
     }
 }

@@ -1,5 +1,6 @@
 //! Builds everything, binds the listeners, serves, and drains.
 
+mod background;
 mod error;
 mod listen;
 mod reload;
@@ -24,7 +25,7 @@ use crate::{
     config::ServeArgs,
     flow::{FirstKey, Flows, Parts},
     gateway,
-    model::{Clock, Error, OsRandom, Random, SystemClock},
+    model::{Clock, Error, OsRandom, Random, SystemClock, uuid_v7},
     oauth::{HttpClient, HttpOptions, OAuthClient},
     provider::Catalog,
 };
@@ -34,8 +35,6 @@ use crate::{
 const LEASE_MARGIN: Duration = Duration::from_secs(45);
 /// How long the database may take to let go.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Parked codes live a minute, so about as often.
-const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What the server takes from its surroundings, which tests replace.
 #[derive(Debug, Clone)]
@@ -62,6 +61,8 @@ pub struct App {
     reloader: Option<Reloader>,
     first_key: Option<FirstKey>,
     drain: Duration,
+    background: bool,
+    stopping: CancellationToken,
 }
 
 /// The addresses that a server listens on.
@@ -111,6 +112,7 @@ impl App {
         if let Some(path) = &args.providers.provider_ca_file {
             http.extra_roots.push(read(path)?);
         }
+        let stopping = CancellationToken::new();
         let lease = 2 * http.timeout + LEASE_MARGIN;
         let flows = Flows::new(Parts {
             store,
@@ -124,6 +126,9 @@ impl App {
             random: environment.random,
             public_url,
             lease,
+            replica: uuid_v7(&OsRandom, SystemClock.now())?.to_string(),
+            refresh_ahead: !args.behaviour.no_refresh_ahead,
+            stopping: stopping.clone(),
             failpoints: args.failpoints.clone(),
         });
         let first_key = flows.bootstrap().await?;
@@ -131,7 +136,20 @@ impl App {
             StackOptions { deadline: args.behaviour.deadline, reflection: !args.behaviour.no_reflection };
         let (stack, health) = api::stack(&flows, &options).await?;
         let drain = args.behaviour.drain;
-        Ok(Self { flows, stack, health, grpc, gateway, admin, reloader, first_key, drain })
+        let background = !args.behaviour.no_background;
+        Ok(Self {
+            flows,
+            stack,
+            health,
+            grpc,
+            gateway,
+            admin,
+            reloader,
+            first_key,
+            drain,
+            background,
+            stopping,
+        })
     }
 
     /// Where it listens.
@@ -156,7 +174,7 @@ impl App {
 
     /// Serves until `stop`, then drains: health says so, no new work is taken, what is under way ends.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let stopping = CancellationToken::new();
+        let stopping = self.stopping;
         let mut servers = JoinSet::new();
         let door = Door::new(self.stack.clone());
         let gateway = gateway::router(door, self.flows.clone());
@@ -165,7 +183,9 @@ impl App {
         servers.spawn(gateway::serve(self.gateway, gateway, stopping.clone()));
         servers.spawn(gateway::serve(self.admin, admin, stopping.clone()));
         let mut chores = JoinSet::new();
-        chores.spawn(purge(self.flows.clone(), stopping.clone()));
+        if self.background {
+            background::spawn(&mut chores, &self.flows, &stopping);
+        }
         if let Some(reloader) = self.reloader {
             chores.spawn(reloader.run(self.flows.clone(), stopping.clone()));
         }
@@ -209,19 +229,6 @@ async fn read_catalog(sources: Sources) -> Result<(Catalog, Option<Reloader>), A
         Ok((catalog, Reloader::new(sources, Print::of(&reading))?))
     });
     read.await.map_err(Error::internal)?
-}
-
-/// Deletes expired flows from time to time.
-async fn purge(flows: Flows, stopping: CancellationToken) {
-    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        match flows.purge().await {
-            Ok(0) => {}
-            Ok(purged) => tracing::debug!(purged, "expired flows were deleted"),
-            Err(error) => tracing::warn!(%error, "expired flows could not be deleted"),
-        }
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, AppError> {

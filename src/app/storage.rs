@@ -3,8 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Environment, LEASE_MARGIN, load_catalog};
+
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
@@ -70,6 +72,9 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
         random: environment.random,
         public_url: String::new(),
         lease: 2 * environment.http.timeout + LEASE_MARGIN,
+        replica: "offline".to_owned(),
+        refresh_ahead: false,
+        stopping: CancellationToken::new(),
         failpoints: Failpoints::default(),
     }))
 }

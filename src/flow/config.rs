@@ -1,6 +1,6 @@
 //! Changing the config of connections: by callers, and by what providers tell on a refresh.
 
-use super::Flows;
+use super::{Flows, refresh::Attempt};
 use crate::{
     model::{
         Config, Connection, ConnectionId, Credentials, IntegrationId, ProjectId, Result, StringMap, TokenSet,
@@ -33,13 +33,8 @@ impl Flows {
     }
 
     /// Captures config anew from what a refresh brought. What does not fit, or does not come, stays as it was.
-    pub(super) async fn recapture(
-        &self,
-        registration: Registration<'_>,
-        (refreshed, epoch): (&Connection, i64),
-        grant: &Grant,
-        tokens: &TokenSet,
-    ) -> Result<()> {
+    pub(super) async fn recapture(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet) -> Result<()> {
+        let (registration, refreshed) = (attempt.registration(), &attempt.connection);
         let provider = registration.provider;
         let mut captured = registration.config.clone();
         if let Err(unfit) = provider.capture(Source::TokenResponse(grant.answer()), &mut captured) {
@@ -54,7 +49,8 @@ impl Flows {
         for _ in 0..TRIES {
             let (connection, credentials) = self.credentials_of(&refreshed.project_id, name).await?;
             // A new grant, or a newer refresh, has config of its own.
-            let same = connection.row_id == refreshed.row_id && credentials.epoch == epoch + 1;
+            let same = connection.row_id == refreshed.row_id
+                && credentials.generation == attempt.lease.generation + 1;
             if told.is_empty() || !same {
                 break;
             }

@@ -32,17 +32,24 @@ impl Flows {
         self.store().list_connections(project, integration, page).await
     }
 
-    /// Deletes a connection and its credentials.
+    /// Deletes a connection and its credentials, and has the provider revoke them.
     pub async fn delete_connection(
         &self,
         project: &ProjectId,
         integration: &IntegrationId,
         id: &ConnectionId,
     ) -> Result<()> {
-        if self.store().delete_connection(project, integration, id).await? {
-            return Ok(());
+        // A try fails only if a refresh has brought other tokens, which are then those to revoke.
+        loop {
+            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
+            let revocation = self.revocation_of(&connection, &credentials).await?;
+            let deleted =
+                self.store().delete_connection(&connection, &credentials, revocation.as_ref(), self.now());
+            if deleted.await? {
+                self.revoke_behind(revocation.is_some());
+                return Ok(());
+            }
         }
-        Err(Error::ConnectionNotFound { integration: integration.clone(), connection: id.clone() })
     }
 
     /// Replaces the metadata. Gives its new version.

@@ -1,6 +1,78 @@
 //! What a provider's failure means for the caller, by what was asked of it.
 
-use crate::{model::Error, oauth::Failure, provider::Provider};
+use crate::{
+    model::{Error, FailureKind, ReauthorizationReason},
+    oauth::Failure,
+    provider::{Provider, RefreshError},
+};
+
+/// What a failed refresh says about the grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: it may succeed another time.
+    Transient(FailureKind),
+    /// The grant is gone.
+    Final(ReauthorizationReason),
+    /// Nothing: the provider refused the integration's client, with this code.
+    Client(String),
+    /// Nothing that we know of.
+    Unknown,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// The kind of a failure that is not final.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Transient(kind) => *kind,
+            Self::Final(_) | Self::Client(_) | Self::Unknown => FailureKind::ClientRejected,
+        }
+    }
+}
+
+/// Judges a failed refresh. A client of the connection's own is the connection's fault.
+pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) -> Verdict {
+    let code = match failure {
+        Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
+        Failure::Invalid { .. } => return Verdict::Transient(FailureKind::ProviderResponseInvalid),
+        Failure::Unusable { .. } => "invalid_client",
+        Failure::Refused { code, .. } => code.as_str(),
+    };
+    match provider.refresh_error(code) {
+        Some(RefreshError::Final) => return Verdict::Final(ReauthorizationReason::GrantRefused),
+        Some(RefreshError::Transient) => return Verdict::Transient(FailureKind::ProviderUnavailable),
+        None => {}
+    }
+    match code {
+        "invalid_grant" => Verdict::Final(ReauthorizationReason::GrantRefused),
+        // OpenID Connect Core, section 3.1.2.6: some say it here, too.
+        "interaction_required" | "login_required" | "consent_required" | "account_selection_required" => {
+            Verdict::Final(ReauthorizationReason::InteractionRequired)
+        }
+        // RFC 6749, section 4.1.2.1, and RFC 8628, section 3.5: defined elsewhere, and said here, too.
+        "temporarily_unavailable" | "server_error" | "slow_down" => {
+            Verdict::Transient(FailureKind::ProviderUnavailable)
+        }
+        code if is_of_client(code) && own_client => Verdict::Final(ReauthorizationReason::ClientRefused),
+        code if is_of_client(code) => Verdict::Client(code.to_owned()),
+        _ => Verdict::Unknown,
+    }
+}
+
+/// What a failed refresh is to the caller who waits for it.
+pub(super) fn refresh_failed(failure: Failure, verdict: &Verdict, provider: &Provider) -> Error {
+    match (verdict, failure) {
+        (Verdict::Transient(FailureKind::ProviderUnavailable), Failure::Refused { code, .. }) => {
+            Error::ProviderUnavailable {
+                provider: provider.id().clone(),
+                problem: format!("it answered with the error {code}"),
+                retry_after: None,
+            }
+        }
+        (_, failure) => client_failed(failure, provider),
+    }
+}
 
 /// A code was to be redeemed.
 pub(super) fn exchange_failed(failure: Failure, provider: &Provider) -> Error {
@@ -16,7 +88,7 @@ pub(super) fn exchange_failed(failure: Failure, provider: &Provider) -> Error {
 pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
     let provider = provider.id().clone();
     match failure {
-        Failure::Unavailable { problem, retry_after } => {
+        Failure::Unavailable { problem, retry_after, .. } => {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
         Failure::Invalid { problem } => Error::ProviderResponseInvalid { provider, problem },

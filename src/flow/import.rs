@@ -4,7 +4,7 @@ use super::{
     Flows,
     config::config_of,
     failure::{client_failed, credentials_failed, unsupported},
-    refresh::persistently,
+    persist::persistently,
     token::token_set,
 };
 use crate::{
@@ -258,6 +258,8 @@ impl Flows {
             secrets: &held.secrets,
             granted_scopes: &held.scopes,
             tokens: &held.tokens,
+            due_time: self.due_time(provider, grant_type, &held.tokens)?,
+            flow_id: None,
         };
         persistently(|| self.store().put_grant(&new, self.now())).await
     }

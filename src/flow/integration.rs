@@ -46,6 +46,9 @@ impl Flows {
             certificate: new.certificate,
             scopes: new.scopes,
             user_scopes: new.user_scopes,
+            failure: None,
+            pause_until: None,
+            pauses: 0,
             create_time: now,
             update_time: now,
         };

@@ -5,28 +5,37 @@
 //! its caller, and what is asked, and says what became of it; nothing here knows gRPC or HTTP.
 
 mod begin;
+mod coalescer;
 mod complete;
 mod config;
 mod connection;
+mod due;
 mod failure;
 mod import;
 mod integration;
+mod pause;
+mod persist;
 mod project;
 mod redeem;
 mod refresh;
+mod revoke;
+mod save;
 mod token;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 pub use begin::{BeginInput, Begun, BrowserToken};
+use coalescer::Coalescer;
 pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Outcome};
+use due::Hands;
 pub use import::{ImportInput, ImportedCredentials};
 pub use integration::NewIntegration;
+use pause::Strikes;
 pub use project::{FirstKey, NewApiKey};
-use refresh::Coalescer;
+use save::Unsaved;
 pub use token::{GetInput, Granted};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     model::{
@@ -37,6 +46,13 @@ use crate::{
     provider::{Catalog, SharedProvider},
     store::Store,
 };
+
+/// How long events can be read.
+const EVENTS_KEPT: Duration = Duration::days(7);
+/// How long the journal of refreshes goes back.
+const JOURNAL_KEPT: Duration = Duration::days(30);
+/// How many events are deleted in one transaction.
+const PURGE_BATCH: u64 = 1_000;
 
 /// Everything that happens. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -61,6 +77,12 @@ pub struct Parts {
     pub public_url: String,
     /// How long the right to refresh lasts: longer than a call to a provider may take.
     pub lease: std::time::Duration,
+    /// What the journal calls this server.
+    pub replica: String,
+    /// Whether tokens are renewed before anybody asks.
+    pub refresh_ahead: bool,
+    /// Says that the server stops.
+    pub stopping: CancellationToken,
     /// Where it fails on purpose. Nothing but in test builds.
     pub failpoints: Failpoints,
 }
@@ -69,6 +91,9 @@ pub struct Parts {
 struct Inner {
     parts: Parts,
     refreshes: Coalescer,
+    unsaved: Unsaved,
+    strikes: Strikes,
+    hands: Hands,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
 }
@@ -77,7 +102,16 @@ impl Flows {
     /// Builds everything.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, refreshes: Coalescer::default(), tasks: TaskTracker::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                refreshes: Coalescer::default(),
+                unsaved: Unsaved::default(),
+                strikes: Strikes::default(),
+                hands: Hands::default(),
+                tasks: TaskTracker::new(),
+            }),
+        }
     }
 
     /// The catalog as it is now. Whoever asks twice may see two.
@@ -116,6 +150,12 @@ impl Flows {
         settings.own_redirect_uri(integration).unwrap_or_else(gateway)
     }
 
+    /// Says that the server stops.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.parts.stopping
+    }
+
     /// Waits for the work that is under way, at shutdown.
     pub async fn drain(&self) {
         self.inner.tasks.close();
@@ -130,10 +170,13 @@ impl Flows {
         self.inner.tasks.spawn(work).await.map_err(Error::internal)?
     }
 
-    /// Deletes flows that have expired, and at once the codes that were parked with them. Tells how many flows.
+    /// Deletes what nobody needs any more: flows that have expired, and at once the codes that were parked with them, old
+    /// events, old lines of the journal. Tells how many flows.
     pub async fn purge(&self) -> Result<u64> {
         let now = self.now();
         self.store().wipe_parked(now).await?;
+        while self.store().purge_events(now - EVENTS_KEPT, PURGE_BATCH).await? == PURGE_BATCH {}
+        self.store().purge_attempts(now - JOURNAL_KEPT).await?;
         // A day's grace: a late callback learns that its flow has expired, not that there never was one.
         self.store().purge_flows(now - Duration::days(1)).await
     }

@@ -4,7 +4,7 @@ use super::{
     Flows,
     complete::Redeemable,
     failure::{client_failed, exchange_failed},
-    refresh::persistently,
+    persist::persistently,
     token::token_set,
 };
 use crate::{
@@ -29,8 +29,9 @@ impl Flows {
     /// Turns a code into a connection. From here on the flow is spent, whatever happens.
     pub(super) async fn redeem(&self, flow: &Flow, redeemable: Redeemable) -> Result<()> {
         let Redeemable { integration, provider, mut config, code, request_token } = redeemable;
+        let provider = &*provider;
         let begun = config.clone();
-        let registration = Registration { provider: &provider, integration: &integration, config: &begun };
+        let registration = Registration { provider, integration: &integration, config: &begun };
         let fruit = match request_token {
             Some(token) => {
                 let secret = flow.request_token_secret.clone();
@@ -57,6 +58,8 @@ impl Flows {
             secrets: &secrets,
             granted_scopes: fruit.scopes.as_ref().unwrap_or(&flow.scopes),
             tokens: &fruit.tokens,
+            due_time: self.due_time(provider, flow.grant_type, &fruit.tokens)?,
+            flow_id: Some(flow.id),
         };
         // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
         persistently(|| self.store().put_grant(&new, self.now())).await

@@ -1,47 +1,34 @@
 //! Refreshing: once per expiry, across all callers of this process and all replicas.
 //!
 //! Callers of one connection share one task, which the server owns: it finishes though they go away. The task takes a lease
-//! on the row by a conditional update that counts up the epoch, calls the provider without holding anything of the
-//! database, and commits under that epoch. Who finds the lease taken waits for the row to change.
+//! on the row, with a line in the journal, calls the provider without holding anything of the database, and commits under
+//! what the lease gave it. Who finds the lease taken waits for the row to change.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration as StdDuration,
-};
+use std::time::Duration as StdDuration;
 
-use futures::{FutureExt as _, future::Shared};
-use tokio::{sync::oneshot, time::sleep};
-use tokio_util::task::TaskTracker;
+use tokio::time::sleep;
 
 use super::{
     Flows,
-    failure::{client_failed, is_of_client},
+    coalescer::copy_of,
+    config::config_of,
+    failure::{Verdict, judge, refresh_failed},
     token::{reauthorize, token_set},
 };
 use crate::{
     model::{
-        Config, Connection, ConnectionState, Credentials, Error, GrantType, OffsetDateTime, Result, TokenSet,
-        Uuid,
+        Backoff, Config, Connection, ConnectionState, Credentials, Duration, Error, FailureKind, GrantType,
+        Integration, OffsetDateTime, ReauthorizationReason, RefreshFailure, Result,
     },
     oauth::{Failure, Grant, Registration},
-    provider::Provider,
-    store::RefreshedTokens,
+    provider::SharedProvider,
+    store::{AttemptOutcome, Lease, Setback},
 };
 
 /// How often a waiter looks whether another replica has finished.
 const POLL: StdDuration = StdDuration::from_millis(100);
-/// How often a commit is tried while the answer is in memory.
-const COMMIT_TRIES: u32 = 5;
-
-type Landed = std::result::Result<(), Arc<Error>>;
-type Flight = Shared<futures::future::BoxFuture<'static, Landed>>;
-
-/// The refreshes of this process, by row.
-#[derive(Debug, Default)]
-pub(super) struct Coalescer {
-    flights: Arc<Mutex<HashMap<Uuid, Flight>>>,
-}
+/// How long a connection is left alone after its refresh has failed, unless the provider says more.
+const BACKOFF: Backoff = Backoff { base: Duration::seconds(1), cap: Duration::minutes(5) };
 
 /// What one look at a row led to.
 enum Step {
@@ -49,69 +36,51 @@ enum Step {
     Wait,
 }
 
-// === impl Coalescer ===
-
-impl Coalescer {
-    /// Joins the flight for this row, or starts it.
-    async fn join<F>(&self, tasks: &TaskTracker, row: Uuid, flight: impl FnOnce() -> F) -> Landed
-    where
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        let joined = {
-            let mut flights = lock(&self.flights);
-            if let Some(flight) = flights.get(&row) {
-                flight.clone()
-            } else {
-                let started = self.start(tasks, row, flight());
-                flights.insert(row, started.clone());
-                started
-            }
-        };
-        joined.await
-    }
-
-    fn start(
-        &self,
-        tasks: &TaskTracker,
-        row: Uuid,
-        work: impl Future<Output = Result<()>> + Send + 'static,
-    ) -> Flight {
-        let (sender, receiver) = oneshot::channel();
-        let flights = self.flights.clone();
-        tasks.spawn(async move {
-            let outcome = work.await.map_err(Arc::new);
-            // First out of the map, then the news: who comes later looks at the row anew.
-            lock(&flights).remove(&row);
-            drop(sender.send(outcome));
-        });
-        let flights = self.flights.clone();
-        let landed = receiver.map(move |news| {
-            news.unwrap_or_else(|_| {
-                lock(&flights).remove(&row);
-                Err(Arc::new(Error::internal("a refresh ended without an outcome")))
-            })
-        });
-        landed.boxed().shared()
-    }
+/// A refresh whose lease is taken.
+pub(super) struct Attempt {
+    pub(super) connection: Connection,
+    pub(super) credentials: Credentials,
+    pub(super) integration: Integration,
+    pub(super) provider: SharedProvider,
+    pub(super) config: Config,
+    pub(super) lease: Lease,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+// === impl Attempt ===
+
+impl Attempt {
+    /// Whom it asks, and for whom.
+    pub(super) fn registration(&self) -> Registration<'_> {
+        Registration { provider: &self.provider, integration: &self.integration, config: &self.config }
+    }
 }
 
 // === impl Flows ===
 
 impl Flows {
     /// Sees to it that the row has newer tokens than those that the caller saw.
-    pub(super) async fn refreshed(&self, seen: &Connection) -> Result<()> {
+    pub(super) async fn refreshed(&self, seen: &Connection, generation: i64) -> Result<()> {
         let (flows, connection) = (self.clone(), seen.clone());
-        let flight = move || async move { flows.fly(&connection).await };
+        let flight = move || async move { flows.fly(&connection, generation).await };
         let outcome = self.inner.refreshes.join(&self.inner.tasks, seen.row_id, flight).await;
         outcome.map_err(|error| copy_of(&error))
     }
 
+    /// Begins to get newer tokens than these, unless that is under way, and does not wait for them.
+    pub(super) fn refresh_behind(&self, seen: &Connection, credentials: &Credentials) {
+        let waits = seen.failure.as_ref().is_some_and(|failure| failure.retry_time > self.now());
+        if waits || self.inner.refreshes.has(seen.row_id) {
+            return;
+        }
+        let (flows, connection, generation) = (self.clone(), seen.clone(), credentials.generation);
+        self.inner.tasks.spawn(async move {
+            // Whoever needs the token when it has expired tries again, and is told.
+            drop(flows.refreshed(&connection, generation).await);
+        });
+    }
+
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
-    async fn fly(&self, seen: &Connection) -> Result<()> {
+    async fn fly(&self, seen: &Connection, generation: i64) -> Result<()> {
         loop {
             let found =
                 self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
@@ -120,196 +89,143 @@ impl Flows {
                 return Err(not_found(seen));
             };
             if connection.state == ConnectionState::NeedsReauthorization {
-                return Err(reauthorize(&connection, "the provider refused to renew it"));
+                return Err(reauthorize(&connection));
             }
-            if connection.refresh_time != seen.refresh_time {
+            if credentials.generation != generation || self.inner.unsaved.has(seen.row_id, generation) {
                 return Ok(());
             }
-            match self.step(&connection, &credentials).await? {
+            if let Some(failure) = connection.failure.as_ref().filter(|it| it.retry_time > self.now()) {
+                return Err(self.backing_off(&connection, failure));
+            }
+            match self.step(connection, credentials).await? {
                 Step::Done => return Ok(()),
                 Step::Wait => sleep(POLL).await,
             }
         }
     }
 
-    async fn step(&self, connection: &Connection, credentials: &Credentials) -> Result<Step> {
-        let now = self.now();
-        if credentials.lease_until.is_some_and(|until| until > now) {
-            return Ok(Step::Wait);
-        }
-        let until = now + self.inner.parts.lease;
-        let Some(epoch) = self.store().take_lease(connection, credentials.epoch, now, until).await? else {
-            return Ok(Step::Wait);
-        };
-        let done = self.refresh(connection, credentials, epoch).await;
-        if done.is_err() {
-            // Best effort: a lease that cannot be given back runs out by itself.
-            drop(self.store().release_lease(connection, epoch).await);
-        }
-        done.map(|()| Step::Done)
-    }
-
-    /// Calls the provider under a lease, and commits.
-    async fn refresh(&self, connection: &Connection, credentials: &Credentials, epoch: i64) -> Result<()> {
-        let project = &connection.project_id;
-        let integration = self.store().get_integration_row(project, connection.integration_row_id).await?;
+    async fn step(&self, connection: Connection, credentials: Credentials) -> Result<Step> {
+        let integration =
+            self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
-        let config =
-            Config { values: connection.config.clone(), secrets: credentials.secrets.config.clone() };
+        self.admit(&integration, &provider).await?;
+        let length = Duration::try_from(self.inner.parts.lease).map_err(Error::internal)?;
+        let replica = &self.inner.parts.replica;
+        let lease = self.store().take_lease(&connection, &credentials, length, replica, self.now()).await?;
+        let Some(lease) = lease else { return Ok(Step::Wait) };
+        let config = config_of(&connection, &credentials);
         let integration = match &credentials.secrets.client {
             Some(client) => integration.with_client(client),
             None => integration,
         };
-        let registration = Registration { provider: &provider, integration: &integration, config: &config };
+        let attempt = Attempt { connection, credentials, integration, provider, config, lease };
+        self.refresh(attempt).await.map(|()| Step::Done)
+    }
+
+    /// Calls the provider under a lease, and stores what came of it.
+    async fn refresh(&self, attempt: Attempt) -> Result<()> {
         let asked = self.now();
-        match self.renewed(registration, connection, credentials).await? {
-            Ok(grant) => self.commit(registration, connection, credentials, epoch, &grant, asked).await,
-            Err(failure) => self.refresh_failed(connection, credentials, epoch, &provider, failure).await,
+        match self.renewed(&attempt).await {
+            Ok(grant) => {
+                let old = Some(&attempt.credentials.tokens);
+                let grant_type = attempt.connection.grant_type;
+                let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
+                let integration = attempt.integration.clone();
+                self.save(attempt, grant, tokens).await?;
+                self.reached(&integration, None).await;
+                Ok(())
+            }
+            Err(failure) => {
+                let own_client = attempt.credentials.secrets.client.is_some();
+                let verdict = judge(&failure, &attempt.provider, own_client);
+                self.reached(&attempt.integration, Some((&failure, &verdict))).await;
+                self.failed(&attempt, failure, &verdict).await
+            }
         }
     }
 
     /// Asks the provider for new tokens, in the way of the connection's grant.
-    async fn renewed(
-        &self,
-        registration: Registration<'_>,
-        connection: &Connection,
-        credentials: &Credentials,
-    ) -> Result<std::result::Result<Grant, Failure>> {
-        if connection.grant_type == GrantType::ClientCredentials {
-            return Ok(self
-                .oauth()
-                .client_credentials(registration, &credentials.secrets.asked_scopes)
-                .await);
+    async fn renewed(&self, attempt: &Attempt) -> std::result::Result<Grant, Failure> {
+        let registration = attempt.registration();
+        let Credentials { tokens, secrets, .. } = &attempt.credentials;
+        if attempt.connection.grant_type == GrantType::ClientCredentials {
+            return self.oauth().client_credentials(registration, &secrets.asked_scopes).await;
         }
-        match &credentials.tokens.refresh_token {
-            Some(refresh_token) => Ok(self.oauth().refresh(registration, refresh_token).await),
-            None => Err(reauthorize(connection, "there is no refresh token")),
+        match &tokens.refresh_token {
+            Some(refresh_token) => self.oauth().refresh(registration, refresh_token).await,
+            // Nobody begins what cannot be renewed.
+            None => Err(Failure::Unusable { problem: "there is no refresh token".to_owned() }),
         }
     }
 
-    async fn commit(
-        &self,
-        registration: Registration<'_>,
-        connection: &Connection,
-        credentials: &Credentials,
-        epoch: i64,
-        grant: &Grant,
-        asked: OffsetDateTime,
-    ) -> Result<()> {
-        let old = Some(&credentials.tokens);
-        let tokens = token_set(registration.provider, connection.grant_type, grant, old, asked);
-        if !self.write(connection, epoch, &tokens, grant.scopes.as_deref()).await? {
+    async fn failed(&self, attempt: &Attempt, failure: Failure, verdict: &Verdict) -> Result<()> {
+        let Attempt { connection, lease, provider, .. } = attempt;
+        if let Verdict::Final(reason) = verdict {
+            let reason = self.known_reason(attempt, *reason).await?;
+            if self.store().put_needs_reauthorization(connection, lease, reason, self.now()).await? {
+                let ended = Connection { reason: Some(reason), ..connection.clone() };
+                return Err(reauthorize(&ended));
+            }
+            // Somebody has brought a newer token in the meantime.
             return Ok(());
         }
-        // Only now that the tokens are safe: what they were captured with may be told anew, and must not cost them.
-        if let Err(error) = self.recapture(registration, (connection, epoch), grant, &tokens).await {
-            tracing::warn!(provider = %registration.provider.id(), %error, "config could not be captured anew");
+        let count = connection.failure.as_ref().map_or(0, |failure| failure.count) + 1;
+        let wait = BACKOFF.wait_at_least(count, failure.retry_after(), self.random())?;
+        let setback = Setback {
+            kind: verdict.kind(),
+            outcome: if failure.is_unclear() { AttemptOutcome::Unanswered } else { AttemptOutcome::Failed },
+            retry_time: self.now() + wait,
+        };
+        if let Err(error) = self.store().put_refresh_failure(connection, lease, &setback, self.now()).await {
+            // The lease runs out by itself.
+            tracing::warn!(connection = %connection.row_id, %error, "a failed refresh could not be noted");
         }
-        Ok(())
+        Err(refresh_failed(failure, verdict, provider))
     }
 
-    /// Writes the answer, trying again while it is in memory: a rotated refresh token exists nowhere else. Tells whether it
-    /// was still wanted.
-    async fn write(
+    /// A refused refresh token may be one that the provider has replaced by a token that never arrived.
+    async fn known_reason(
         &self,
-        connection: &Connection,
-        epoch: i64,
-        tokens: &TokenSet,
-        granted_scopes: Option<&[String]>,
-    ) -> Result<bool> {
-        let refreshed = RefreshedTokens { tokens, granted_scopes };
-        let write = || self.store().put_refreshed(connection, epoch, &refreshed, self.now());
-        match persistently(write).await {
-            Ok(true) => Ok(true),
-            // Deleted or connected anew while the provider was asked: what came is no longer wanted.
-            Ok(false) => {
-                tracing::info!(connection = %connection.row_id, "a refresh came too late for its row");
-                Ok(false)
-            }
-            Err(error) => {
-                tracing::error!(connection = %connection.row_id, "a refreshed token could not be stored");
-                Err(error)
-            }
+        attempt: &Attempt,
+        reason: ReauthorizationReason,
+    ) -> Result<ReauthorizationReason> {
+        let refused = reason == ReauthorizationReason::GrantRefused;
+        if refused && self.store().was_unclear(&attempt.connection, attempt.lease.generation).await? {
+            return Ok(ReauthorizationReason::RotationLost);
         }
+        Ok(reason)
     }
 
-    async fn refresh_failed(
-        &self,
-        connection: &Connection,
-        credentials: &Credentials,
-        epoch: i64,
-        provider: &Provider,
-        failure: Failure,
-    ) -> Result<()> {
-        // A client of the connection's own is the connection's fault.
-        let own_client = credentials.secrets.client.is_some();
-        match failure {
-            // Final only for the token that was tried: under the lease nobody else can have changed it, and a new grant
-            // has another epoch, so that this statement then finds nothing.
-            Failure::Refused { code, .. }
-                if code == "invalid_grant" || (own_client && is_of_client(&code)) =>
-            {
-                if self.store().put_needs_reauthorization(connection, epoch, self.now()).await? {
-                    return Err(reauthorize(connection, "the provider refused to renew it"));
-                }
-                Ok(())
-            }
-            failure => Err(client_failed(failure, provider)),
+    /// The provider is not asked yet again.
+    fn backing_off(&self, connection: &Connection, failure: &RefreshFailure) -> Error {
+        let provider = connection.provider_id.clone();
+        let problem = "its last answers were no help, and it is left alone for a moment".to_owned();
+        match failure.kind {
+            FailureKind::ProviderUnavailable => Error::ProviderUnavailable {
+                provider,
+                problem,
+                retry_after: until(failure.retry_time, self.now()),
+            },
+            FailureKind::ProviderResponseInvalid => Error::ProviderResponseInvalid { provider, problem },
+            FailureKind::ClientRejected => Error::ClientRejected {
+                provider,
+                code: "invalid_client".to_owned(),
+                description: Some(problem),
+            },
         }
     }
 }
 
-/// Tries to store what exists nowhere else, as often as the lease allows, whatever the database says.
-pub(super) async fn persistently<T, F: Future<Output = Result<T>>>(write: impl Fn() -> F) -> Result<T> {
-    for tries in 1..COMMIT_TRIES {
-        match write().await {
-            Ok(done) => return Ok(done),
-            Err(error @ (Error::StoreUnavailable(_) | Error::Internal(_))) => {
-                tracing::warn!(%error, tries, "tokens could not be stored yet");
-            }
-            Err(final_error) => return Err(final_error),
-        }
-        sleep(POLL * 2_u32.pow(tries)).await;
-    }
-    write().await
+/// How long it is until then.
+pub(super) fn until(time: OffsetDateTime, now: OffsetDateTime) -> Option<StdDuration> {
+    StdDuration::try_from(time - now).ok()
 }
 
 fn not_found(connection: &Connection) -> Error {
     Error::ConnectionNotFound {
         integration: connection.integration_id.clone(),
         connection: connection.id.clone(),
-    }
-}
-
-/// The shared outcome for one of those who share it.
-fn copy_of(error: &Error) -> Error {
-    match error {
-        Error::ProviderUnavailable { provider, problem, retry_after } => Error::ProviderUnavailable {
-            provider: provider.clone(),
-            problem: problem.clone(),
-            retry_after: *retry_after,
-        },
-        Error::ProviderResponseInvalid { provider, problem } => {
-            Error::ProviderResponseInvalid { provider: provider.clone(), problem: problem.clone() }
-        }
-        Error::ClientRejected { provider, code, description } => Error::ClientRejected {
-            provider: provider.clone(),
-            code: code.clone(),
-            description: description.clone(),
-        },
-        Error::NeedsReauthorization { integration, connection, reason } => Error::NeedsReauthorization {
-            integration: integration.clone(),
-            connection: connection.clone(),
-            reason: reason.clone(),
-        },
-        Error::ConnectionNotFound { integration, connection } => {
-            Error::ConnectionNotFound { integration: integration.clone(), connection: connection.clone() }
-        }
-        Error::IntegrationNotFound(id) => Error::IntegrationNotFound(id.clone()),
-        Error::ProviderNotFound(id) => Error::ProviderNotFound(id.clone()),
-        Error::StoreUnavailable(source) => Error::StoreUnavailable(source.to_string().into()),
-        other => Error::internal(other.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use super::Flows;
 use crate::{
     model::{
         Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, GrantType,
-        IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, Result, TokenSet,
+        IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, ReauthorizationReason, Result, TokenSet,
     },
     oauth::Grant,
     provider::Provider,
@@ -12,6 +12,8 @@ use crate::{
 
 /// How long a token counts that can be renewed, when neither the provider nor its entry says how long it lives.
 const UNKNOWN_LIFETIME: Duration = Duration::hours(1);
+/// How often a Get refreshes tokens that have expired by the time they are there.
+const TRIES: u32 = 4;
 
 /// Which connection, and how fresh its token must be.
 #[derive(Debug, Clone)]
@@ -45,34 +47,60 @@ impl Flows {
             return Err(Error::field("min_ttl", "is out of range: expected 0 seconds to 1 hour"));
         }
         let name = (&input.integration_id, &input.connection_id);
+        for _ in 1..TRIES {
+            if let Some(granted) = self.try_token(project, name, min_ttl, input.force_refresh).await? {
+                return Ok(granted);
+            }
+        }
+        // Somebody else's refreshes came first each time, and what they brought has expired by now: what there is.
+        let (connection, credentials) = self.credentials_of(project, name).await?;
+        self.granted(connection, credentials).await
+    }
+
+    /// Gets a token that fits. Nothing: it has been refreshed, and the one that came has expired already.
+    async fn try_token(
+        &self,
+        project: &ProjectId,
+        name: (&IntegrationId, &ConnectionId),
+        min_ttl: Duration,
+        forced: bool,
+    ) -> Result<Option<Granted>> {
         let (connection, credentials) = self.credentials_of(project, name).await?;
         if connection.state == ConnectionState::NeedsReauthorization {
-            return Err(reauthorize(&connection, "the provider refused to renew it"));
+            return Err(reauthorize(&connection));
         }
-        let tokens = &credentials.tokens;
-        let enough = tokens.valid_for(min_ttl, connection.refresh_time, self.now());
-        if enough && !input.force_refresh {
-            return self.granted(connection, credentials).await;
+        let (tokens, now) = (&credentials.tokens, self.now());
+        if tokens.valid_for(min_ttl, connection.refresh_time, now) && !forced {
+            // Served at once; the next one is fetched behind the caller's back.
+            let late = tokens.in_last_stretch(connection.refresh_time, now);
+            if late && credentials.renewable(connection.grant_type) {
+                self.refresh_behind(&connection, &credentials);
+            }
+            return self.granted(connection, credentials).await.map(Some);
         }
         if !credentials.renewable(connection.grant_type) {
-            return self.without_refresh(connection, credentials, input.force_refresh).await;
+            return self.without_refresh(connection, credentials, forced).await.map(Some);
         }
-        match self.refreshed(&connection).await {
+        match self.refreshed(&connection, credentials.generation).await {
             Ok(()) => {}
-            // The provider is away, or shows its maintenance page, but the old token still works: better than nothing, unless
-            // it was refused already.
-            Err(Error::ProviderUnavailable { .. } | Error::ProviderResponseInvalid { .. })
-                if tokens.valid(self.now()) && !input.force_refresh =>
-            {
-                return self.granted(connection, credentials).await;
+            // No new one, but the old token still works: better than nothing, unless it was refused already.
+            Err(
+                Error::ProviderUnavailable { .. }
+                | Error::ProviderResponseInvalid { .. }
+                | Error::ClientRejected { .. },
+            ) if tokens.valid(self.now()) && !forced => {
+                return self.granted(connection, credentials).await.map(Some);
             }
             Err(error) => return Err(error),
         }
         let (connection, credentials) = self.credentials_of(project, name).await?;
         if connection.state == ConnectionState::NeedsReauthorization {
-            return Err(reauthorize(&connection, "the provider refused to renew it"));
+            return Err(reauthorize(&connection));
         }
-        self.granted(connection, credentials).await
+        if !credentials.tokens.valid(self.now()) {
+            return Ok(None);
+        }
+        self.granted(connection, credentials).await.map(Some)
     }
 
     pub(super) async fn credentials_of(
@@ -81,10 +109,12 @@ impl Flows {
         (integration, id): (&IntegrationId, &ConnectionId),
     ) -> Result<(Connection, Credentials)> {
         let found = self.store().get_credentials(project, integration, id).await?;
-        found.ok_or_else(|| Error::ConnectionNotFound {
+        let (connection, mut credentials) = found.ok_or_else(|| Error::ConnectionNotFound {
             integration: integration.clone(),
             connection: id.clone(),
-        })
+        })?;
+        self.inner.unsaved.overlay(connection.row_id, &mut credentials);
+        Ok((connection, credentials))
     }
 
     async fn granted(&self, connection: Connection, credentials: Credentials) -> Result<Granted> {
@@ -102,22 +132,27 @@ impl Flows {
         credentials: Credentials,
         forced: bool,
     ) -> Result<Granted> {
-        if forced || !credentials.tokens.valid(self.now()) {
-            return Err(reauthorize(
-                &connection,
-                "its credentials have expired or were refused, and nothing can renew them",
-            ));
+        let expired = !credentials.tokens.valid(self.now());
+        if expired {
+            self.store().put_expired(&connection, &credentials, self.now()).await?;
+        }
+        if forced || expired {
+            return Err(reauthorize(&Connection {
+                reason: Some(ReauthorizationReason::CredentialsExpired),
+                ..connection
+            }));
         }
         self.granted(connection, credentials).await
     }
 }
 
 /// The grant of this connection is gone.
-pub(super) fn reauthorize(connection: &Connection, reason: &str) -> Error {
+pub(super) fn reauthorize(connection: &Connection) -> Error {
     Error::NeedsReauthorization {
         integration: connection.integration_id.clone(),
         connection: connection.id.clone(),
-        reason: reason.to_owned(),
+        // Rows of an earlier release have none.
+        reason: connection.reason.unwrap_or(ReauthorizationReason::GrantRefused),
     }
 }
 

@@ -20,6 +20,46 @@ pub enum ConnectionState {
     NeedsReauthorization,
 }
 
+/// Why a grant is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReauthorizationReason {
+    /// The provider refused the refresh token: it was revoked, or has expired.
+    GrantRefused,
+    /// The provider refused the refresh token, and an earlier refresh with it had no clear answer: it may have been replaced
+    /// by one that never arrived.
+    RotationLost,
+    /// The provider wants to see the end user: to sign in, to consent, to choose.
+    InteractionRequired,
+    /// The provider refused the client of the end user's own.
+    ClientRefused,
+    /// The credentials have expired, and nothing can renew them.
+    CredentialsExpired,
+}
+
+/// Why a refresh failed that may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The network, a time-out, a server error, a rate limit.
+    ProviderUnavailable,
+    /// An answer that is no token response.
+    ProviderResponseInvalid,
+    /// The client was refused, or the request was, but not the grant.
+    ClientRejected,
+}
+
+/// Refreshes that have failed since the last one that did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshFailure {
+    /// Why, the last time.
+    pub kind: FailureKind,
+    /// How many.
+    pub count: i64,
+    /// Since when.
+    pub since: OffsetDateTime,
+    /// The provider is not asked again before.
+    pub retry_time: OffsetDateTime,
+}
+
 /// One end user's grant through one integration, without credentials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
@@ -39,6 +79,10 @@ pub struct Connection {
     pub grant_type: GrantType,
     /// Whether its credentials are usable.
     pub state: ConnectionState,
+    /// Why they are not.
+    pub reason: Option<ReauthorizationReason>,
+    /// The refreshes that have failed since the last one that did not.
+    pub failure: Option<RefreshFailure>,
     /// Config, given and captured, but for its secrets.
     pub config: StringMap,
     /// The version of the config.
@@ -64,10 +108,10 @@ pub struct Credentials {
     pub tokens: TokenSet,
     /// What else is secret.
     pub secrets: Secrets,
-    /// Counts grants, leases and refreshes. Whoever writes tokens names the epoch that they belong to.
+    /// Counts grants, leases and refreshes: whoever ends a lease names the one that it began with.
     pub epoch: i64,
-    /// Until when somebody has the right to refresh.
-    pub lease_until: Option<OffsetDateTime>,
+    /// Counts the token sets: whoever writes one names the one that it replaces.
+    pub generation: i64,
 }
 
 /// Tokens as a provider issued them.
@@ -109,6 +153,68 @@ pub struct OwnClient {
     pub client_secret: SecretString,
 }
 
+impl ReauthorizationReason {
+    const ALL: [Self; 5] = [
+        Self::GrantRefused,
+        Self::RotationLost,
+        Self::InteractionRequired,
+        Self::ClientRefused,
+        Self::CredentialsExpired,
+    ];
+
+    /// Its name, as in events and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GrantRefused => "GRANT_REFUSED",
+            Self::RotationLost => "ROTATION_LOST",
+            Self::InteractionRequired => "INTERACTION_REQUIRED",
+            Self::ClientRefused => "CLIENT_REFUSED",
+            Self::CredentialsExpired => "CREDENTIALS_EXPIRED",
+        }
+    }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::GrantRefused => "the provider refused to renew it",
+            Self::RotationLost => "its refresh token was replaced by one that never arrived",
+            Self::InteractionRequired => "the provider wants to see the end user",
+            Self::ClientRefused => "the provider refused the connection's own client",
+            Self::CredentialsExpired => {
+                "its credentials have expired or were refused, and nothing can renew them"
+            }
+        }
+    }
+}
+
+impl FailureKind {
+    const ALL: [Self; 3] = [Self::ProviderUnavailable, Self::ProviderResponseInvalid, Self::ClientRejected];
+
+    /// Its name: that of the `ErrorReason` that callers get.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::ProviderResponseInvalid => "PROVIDER_RESPONSE_INVALID",
+            Self::ClientRejected => "CLIENT_REJECTED",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
 impl Credentials {
     /// Whether a new token can be had without the end user.
     #[must_use]
@@ -142,6 +248,13 @@ impl TokenSet {
         let life = expire_time - refreshed;
         let needed = if life <= min_ttl { life / 10 } else { min_ttl };
         expire_time - now > needed
+    }
+
+    /// Whether the last fifth of the access token's life, as far as `refreshed` tells it, has begun: still good to hand out,
+    /// but time to get the next one.
+    #[must_use]
+    pub fn in_last_stretch(&self, refreshed: OffsetDateTime, now: OffsetDateTime) -> bool {
+        self.expire_time.is_some_and(|expire_time| expire_time - now <= (expire_time - refreshed) / 5)
     }
 
     /// Whether the access token has any time left.

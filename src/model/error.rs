@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use super::{ConnectionId, IntegrationId, Permission, ProjectId, ProviderId, Uuid};
+use super::{ConnectionId, IntegrationId, Permission, ProjectId, ProviderId, ReauthorizationReason, Uuid};
 
 /// A result whose error is the domain's.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -159,14 +159,14 @@ pub enum Error {
         description: Option<String>,
     },
     /// The grant is gone.
-    #[error("the grant is gone ({reason}); let the end user connect `{connection}` again")]
+    #[error("the grant is gone ({}); let the end user connect `{connection}` again", reason.words())]
     NeedsReauthorization {
         /// The integration.
         integration: IntegrationId,
         /// The connection.
         connection: ConnectionId,
         /// Why.
-        reason: String,
+        reason: ReauthorizationReason,
     },
 
     /// A fault of ours. The message says nothing outside; the source is logged once.

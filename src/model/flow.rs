@@ -80,3 +80,40 @@ impl Flow {
         }
     }
 }
+
+/// How a flow has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowOutcome {
+    /// The connection is stored.
+    Connected,
+    /// It is not, for this reason: the name of an `ErrorReason`.
+    Failed(String),
+}
+
+/// Where a flow stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowStatus {
+    /// Its id.
+    pub id: Uuid,
+    /// Its integration.
+    pub integration_id: IntegrationId,
+    /// Its connection.
+    pub connection_id: ConnectionId,
+    /// How far it has come.
+    pub progress: FlowProgress,
+    /// When it expires.
+    pub expire_time: OffsetDateTime,
+}
+
+/// How far a flow has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowProgress {
+    /// It waits for the end user.
+    Pending,
+    /// Its code waits for the confirmation.
+    AwaitingConfirmation,
+    /// Its code is being redeemed.
+    Completing,
+    /// It has ended.
+    Ended(FlowOutcome),
+}

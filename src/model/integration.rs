@@ -36,10 +36,25 @@ pub struct Integration {
     pub scopes: Vec<String>,
     /// The user scopes asked for by default.
     pub user_scopes: Vec<String>,
+    /// Why the provider refuses the client, if it does.
+    pub failure: Option<ClientFailure>,
+    /// The provider is left alone until then.
+    pub pause_until: Option<OffsetDateTime>,
+    /// How often in a row it had to be.
+    pub pauses: i64,
     /// When it was created.
     pub create_time: OffsetDateTime,
     /// When it last changed.
     pub update_time: OffsetDateTime,
+}
+
+/// A provider's refusal of a client: the integration's fault, not its connections'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFailure {
+    /// The OAuth error (RFC 6749, section 5.2).
+    pub code: String,
+    /// Since when.
+    pub since: OffsetDateTime,
 }
 
 /// A change of an integration: what is `None` stays.

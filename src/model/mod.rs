@@ -2,10 +2,12 @@
 //!
 //! No I/O and no framework. Time and randomness come in through [`Clock`] and [`Random`].
 
+mod backoff;
 mod clock;
 mod config;
 mod connection;
 mod error;
+mod event;
 mod failpoint;
 mod flow;
 mod grant_type;
@@ -17,28 +19,34 @@ mod page;
 mod project;
 mod random;
 mod return_url;
+mod revocation;
 mod signature;
 
+pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
-    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, OwnClient, Secrets, TokenSet,
-    etag,
+    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
+    ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
 pub use error::{Error, FieldViolation, FlowRef, Result};
+pub use event::{Event, EventType, NewEvent};
 #[cfg(feature = "failpoints")]
 pub use failpoint::Action;
 pub use failpoint::{Defence, Failpoints, Point};
-pub use flow::{FLOW_TTL, Flow, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap};
+pub use flow::{
+    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
+};
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
-pub use integration::{Integration, IntegrationUpdate, check_scopes};
+pub use integration::{ClientFailure, Integration, IntegrationUpdate, check_scopes};
 pub use key::{ApiKey, Caller, KeyKind, Permission, digest};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
 pub use page::{Page, PageRequest, PageToken};
 pub use project::{Completion, HmacKey, Project, Settings, check_display_name};
-pub use random::{OsRandom, Random, token, uuid_v7};
+pub use random::{OsRandom, Random, fraction, token, uuid_v7};
 pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
+pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use signature::{MAX_SIGNATURE_LIFETIME, Signature, Signed};
 pub use time::{Duration, OffsetDateTime};

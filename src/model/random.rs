@@ -33,6 +33,13 @@ pub fn token(random: &dyn Random) -> Result<SecretString> {
     Ok(URL_SAFE_NO_PAD.encode(bytes.as_slice()).into())
 }
 
+/// A number from 0 to 1, evenly spread: for jitter.
+pub fn fraction(random: &dyn Random) -> Result<f64> {
+    let mut bytes = [0_u8; 4];
+    random.fill(&mut bytes)?;
+    Ok(f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
 /// A UUIDv7 (RFC 9562): sorts by time, so that new rows lie together.
 pub fn uuid_v7(random: &dyn Random, now: OffsetDateTime) -> Result<Uuid> {
     let mut bytes = [0_u8; 10];

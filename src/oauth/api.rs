@@ -65,6 +65,7 @@ impl OAuthClient {
             return Err(Failure::Unavailable {
                 problem: format!("it answered with status {}", answer.status.as_u16()),
                 retry_after: retry_after(&answer.headers),
+                unclear: answer.status.is_server_error(),
             });
         }
         Ok(answer)

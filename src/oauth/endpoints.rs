@@ -124,7 +124,7 @@ impl OAuthClient {
         let answer = self.http.get(url.as_str(), MAX_METADATA_BYTES).await?;
         if answer.status.is_server_error() || answer.status == oauth2::http::StatusCode::TOO_MANY_REQUESTS {
             let problem = format!("its metadata answered with status {}", answer.status.as_u16());
-            return Err(Failure::Unavailable { problem, retry_after: None });
+            return Err(Failure::Unavailable { problem, retry_after: None, unclear: false });
         }
         let document: Option<Document> = serde_json::from_slice(&answer.body).ok();
         match document {

@@ -151,5 +151,5 @@ fn unavailable(error: &reqwest::Error) -> Failure {
     } else {
         "the connection to it broke"
     };
-    Failure::Unavailable { problem: problem.to_owned(), retry_after: None }
+    Failure::Unavailable { problem: problem.to_owned(), retry_after: None, unclear: !error.is_connect() }
 }

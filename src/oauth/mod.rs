@@ -99,6 +99,20 @@ pub struct Grant {
     pub members: Members,
 }
 
+/// TMP
+#[derive(Debug)]
+pub enum Revoked {
+    /// TMP
+    Done,
+}
+
+impl OAuthClient {
+    /// TMP
+    pub async fn revoke(&self, _: Registration<'_>, _: &crate::model::TokenSet) -> Result<Revoked, Failure> {
+        Ok(Revoked::Done)
+    }
+}
+
 /// Why a provider granted nothing. It never holds anything that the provider said but an OAuth error, cleaned and capped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -109,6 +123,8 @@ pub enum Failure {
         problem: String,
         /// When to try again, if the provider said so.
         retry_after: Option<std::time::Duration>,
+        /// Whether the provider may have done what it was asked for all that.
+        unclear: bool,
     },
     /// An answer that is no token response.
     #[error("{problem}")]
@@ -158,6 +174,21 @@ impl OAuthClient {
 // === impl Failure ===
 
 impl Failure {
+    /// When to try again, if the provider said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the provider may have done what it was asked, and only its answer is missing or broken.
+    #[must_use]
+    pub fn is_unclear(&self) -> bool {
+        matches!(self, Self::Unavailable { unclear: true, .. } | Self::Invalid { .. })
+    }
+
     fn invalid(problem: impl Into<String>) -> Self {
         Self::Invalid { problem: problem.into() }
     }

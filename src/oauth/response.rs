@@ -63,6 +63,8 @@ pub(super) fn canonical(
         return Err(Failure::Unavailable {
             problem: format!("it answered with status {}", answer.status.as_u16()),
             retry_after: retry_after(&answer.headers),
+            // A gateway says so of a server that may be at work; 503 is said in its place.
+            unclear: answer.status.is_server_error() && answer.status != StatusCode::SERVICE_UNAVAILABLE,
         });
     }
     if answer.status.is_redirection() {
@@ -122,6 +124,7 @@ fn refusal(answer: &Value, provider: &Provider, headers: &HeaderMap) -> Option<F
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
             retry_after: retry_after(headers),
+            unclear: false,
         },
         _ => Failure::Refused { code, description },
     })

@@ -77,6 +77,15 @@ pub struct Provider {
     fields: Vec<Field>,
 }
 
+/// TMP
+#[derive(Debug)]
+pub enum RefreshError {
+    /// TMP
+    Final,
+    /// TMP
+    Transient,
+}
+
 /// A provider that many share.
 pub type SharedProvider = Arc<Provider>;
 
@@ -125,6 +134,30 @@ impl Provider {
         [authorization_endpoint, token_endpoint, revocation_endpoint].map(|endpoint| {
             endpoint.as_ref().and_then(|endpoint| endpoint.0.first()).map_or("", String::as_str)
         })
+    }
+
+    /// TMP
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        self.revocation_endpoint.is_some() && false
+    }
+
+    /// TMP
+    #[must_use]
+    pub fn revocation_ends_all_grants(&self) -> bool {
+        false
+    }
+
+    /// TMP
+    #[must_use]
+    pub fn refresh_token_idle(&self) -> Option<crate::model::Duration> {
+        None
+    }
+
+    /// TMP
+    #[must_use]
+    pub fn refresh_error(&self, _: &str) -> Option<RefreshError> {
+        None
     }
 
     /// The fields of its connection config.

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    sea_query::Expr,
+    TransactionTrait as _, UpdateMany, sea_query::Expr,
 };
 
 use super::{
@@ -11,8 +11,9 @@ use super::{
     failed,
 };
 use crate::model::{
-    Config, Connection, ConnectionId, ConnectionState, Credentials, Error, GrantType, IntegrationId,
-    Metadata, OffsetDateTime, Page, PageRequest, ProjectId, ProviderId, Result, Secrets, Uuid,
+    Config, Connection, ConnectionId, ConnectionState, Credentials, Error, EventType, FailureKind, GrantType,
+    IntegrationId, Metadata, NewEvent, OffsetDateTime, Page, PageRequest, ProjectId, ProviderId,
+    ReauthorizationReason, RefreshFailure, Result, Revocation, Secrets, Uuid,
 };
 
 pub(super) const TABLE: &str = "connections";
@@ -63,15 +64,31 @@ impl Store {
         Ok(page.page(connections, |connection| connection.row_id.to_string()))
     }
 
-    /// Deletes a connection. Tells whether there was one.
+    /// Deletes a connection whose tokens are still these. What is to be revoked is noted in the same transaction. Tells whether
+    /// it did.
     pub async fn delete_connection(
         &self,
-        project: &ProjectId,
-        integration: &IntegrationId,
-        id: &ConnectionId,
+        connection: &Connection,
+        credentials: &Credentials,
+        revocation: Option<&Revocation>,
+        now: OffsetDateTime,
     ) -> Result<bool> {
-        let done = Entity::delete_many().filter(named(project, integration, id)).exec(&self.db).await;
-        Ok(done.map_err(failed)?.rows_affected == 1)
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = Entity::delete_many()
+            .filter(of(connection))
+            .filter(Column::Generation.eq(credentials.generation))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected != 1 {
+            return Ok(false);
+        }
+        self.record(&transaction, &NewEvent::of(connection, EventType::Deleted, None), now).await?;
+        if let Some(revocation) = revocation {
+            self.insert_revocation(&transaction, revocation, now).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
     }
 
     /// Replaces the metadata if its version is still the given one. Gives the new version.
@@ -82,17 +99,14 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Option<i64>> {
         let version = connection.metadata_version + 1;
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::Metadata, Expr::value(column::json(metadata.as_map())?))
             .col_expr(Column::MetadataVersion, Expr::value(version))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
-            .filter(Column::Id.eq(connection.row_id))
-            .filter(Column::ProjectId.eq(connection.project_id.as_str()))
-            .filter(Column::MetadataVersion.eq(connection.metadata_version))
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok((done.rows_affected == 1).then_some(version))
+            .filter(of(connection))
+            .filter(Column::MetadataVersion.eq(connection.metadata_version));
+        let updated = self.update_connection(connection, update, now).await?;
+        Ok(updated.then_some(version))
     }
 
     /// Replaces the config, with its secrets, if its version is still that of `connection`. Tells whether it was.
@@ -105,18 +119,32 @@ impl Store {
     ) -> Result<bool> {
         let secrets = Secrets { config: config.secrets.clone(), ..secrets.clone() };
         let sealed = self.seal_secrets_of(connection.row_id, &connection.project_id, &secrets)?;
-        let done = Entity::update_many()
+        let update = Entity::update_many()
             .col_expr(Column::Config, Expr::value(column::json(&config.values)?))
             .col_expr(Column::Secrets, Expr::value(sealed))
             .col_expr(Column::ConfigVersion, Expr::value(connection.config_version + 1))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
-            .filter(Column::Id.eq(connection.row_id))
-            .filter(Column::ProjectId.eq(connection.project_id.as_str()))
-            .filter(Column::ConfigVersion.eq(connection.config_version))
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok(done.rows_affected == 1)
+            .filter(of(connection))
+            .filter(Column::ConfigVersion.eq(connection.config_version));
+        let updated = self.update_connection(connection, update, now).await?;
+        Ok(updated)
+    }
+
+    /// Changes a row, and says so.
+    async fn update_connection(
+        &self,
+        connection: &Connection,
+        update: UpdateMany<Entity>,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = update.exec(&transaction).await.map_err(failed)?;
+        if done.rows_affected != 1 {
+            return Ok(false);
+        }
+        self.record(&transaction, &NewEvent::of(connection, EventType::Updated, None), now).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
     }
 
     pub(super) async fn find_connection(
@@ -129,11 +157,31 @@ impl Store {
     }
 }
 
+pub(super) fn of(connection: &Connection) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(connection.row_id))
+        .add(Column::ProjectId.eq(connection.project_id.as_str()))
+}
+
 fn named(project: &ProjectId, integration: &IntegrationId, id: &ConnectionId) -> Condition {
     Condition::all()
         .add(Column::ProjectId.eq(project.as_str()))
         .add(Column::IntegrationId.eq(integration.as_str()))
         .add(Column::ConnectionId.eq(id.as_str()))
+}
+
+fn failure(row: &Model) -> Result<Option<RefreshFailure>> {
+    let (Some(code), Some(since), Some(retry_time)) = (&row.failure_code, row.failure_time, row.retry_time)
+    else {
+        return Ok(None);
+    };
+    let kind = FailureKind::parse(code);
+    Ok(Some(RefreshFailure {
+        kind: kind.ok_or_else(|| column::inconsistent(TABLE, row.id, "failure_code"))?,
+        count: row.failures,
+        since: column::time(since)?,
+        retry_time: column::time(retry_time)?,
+    }))
 }
 
 pub(super) fn state_name(state: ConnectionState) -> &'static str {
@@ -143,14 +191,21 @@ pub(super) fn state_name(state: ConnectionState) -> &'static str {
     }
 }
 
-fn connection(row: Model) -> Result<Connection> {
+pub(super) fn connection(row: Model) -> Result<Connection> {
     let state = match row.state.as_str() {
         "active" => ConnectionState::Active,
         "needs_reauthorization" => ConnectionState::NeedsReauthorization,
         _ => return Err(column::inconsistent(TABLE, row.id, "state")),
     };
     let grant_type = GrantType::parse(&row.grant_type);
+    let reason = row.reason.as_deref().map(|name| {
+        let reason = ReauthorizationReason::parse(name);
+        reason.ok_or_else(|| column::inconsistent(TABLE, row.id, "reason"))
+    });
+    let failure = failure(&row)?;
     Ok(Connection {
+        reason: reason.transpose()?,
+        failure,
         grant_type: grant_type.ok_or_else(|| column::inconsistent(TABLE, row.id, "grant_type"))?,
         row_id: row.id,
         project_id: ProjectId::stored(row.project_id),

@@ -1,8 +1,8 @@
-//! Credentials of connections: granting, leasing, refreshing.
+//! Credentials of connections: granting, and how they lie in their row. How they are renewed is in `refresh`.
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -10,18 +10,23 @@ use super::{
     Store, column,
     connection::{TABLE, state_name},
     entity::connection::{ActiveModel, Column, Entity, Model},
-    failed, is_duplicate, is_orphan,
+    failed,
+    flow::end_flow,
+    is_duplicate, is_orphan,
     seal::{Place, row_name},
     secrets::SecretsColumn,
 };
 use crate::model::{
-    Connection, ConnectionId, ConnectionState, Credentials, Error, GrantType, IntegrationId, Metadata,
-    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets, StringMap, TokenSet, Uuid, uuid_v7,
+    ConnectionId, ConnectionState, Credentials, Error, EventType, FlowOutcome, GrantType, IntegrationId,
+    Metadata, NewEvent, OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets, StringMap,
+    TokenSet, Uuid, uuid_v7,
 };
 
 const ACCESS_TOKEN: &str = "access_token";
 const REFRESH_TOKEN: &str = "refresh_token";
 const SECRETS: &str = "secrets";
+/// How often a grant may meet somebody else's write before it gives up.
+const GRANT_TRIES: u32 = 32;
 
 /// What the end of a flow, or an Import, brings.
 #[derive(Debug)]
@@ -48,6 +53,10 @@ pub struct NewGrant<'a> {
     pub granted_scopes: &'a [String],
     /// The tokens.
     pub tokens: &'a TokenSet,
+    /// When a server looks after them unasked.
+    pub due_time: Option<OffsetDateTime>,
+    /// The flow that ends with it.
+    pub flow_id: Option<Uuid>,
 }
 
 /// What a refresh brings.
@@ -57,6 +66,8 @@ pub struct RefreshedTokens<'a> {
     pub tokens: &'a TokenSet,
     /// The scopes, if the provider named them.
     pub granted_scopes: Option<&'a [String]>,
+    /// When a server looks after them unasked.
+    pub due_time: Option<OffsetDateTime>,
 }
 
 struct SealedTokens {
@@ -66,14 +77,15 @@ struct SealedTokens {
 
 impl Store {
     /// Makes a connection, or gives an existing one its new grant: new credentials, config and scopes, active again;
-    /// metadata only if some came with it. The new epoch makes a refresh of the old grant void.
+    /// metadata only if some came with it. The new generation makes a refresh of the old grant void. The flow that it ends,
+    /// if there is one, has succeeded in the same transaction.
     pub async fn put_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<()> {
         // An insert that meets another one becomes an update, and the other way round; each try is one statement.
-        for _ in 0..8 {
+        for _ in 0..GRANT_TRIES {
             let found = self.find_connection(grant.project_id, grant.integration_id, grant.connection_id);
             let found = found.await?;
             let done = match found {
-                Some(row) => self.renew_grant(row.id, grant, now).await?,
+                Some(row) => self.renew_grant(&row, grant, now).await?,
                 None => self.insert_grant(grant, now).await?,
             };
             if done {
@@ -109,21 +121,65 @@ impl Store {
             secrets: Set(self.seal_secrets_of(id, grant.project_id, grant.secrets)?),
             epoch: Set(1),
             lease_until: Set(None),
+            generation: Set(1),
+            reason: Set(None),
+            failures: Set(0),
+            failure_time: Set(None),
+            failure_code: Set(None),
+            retry_time: Set(None),
+            due_time: Set(grant.due_time.map(column::micros)),
             create_time: Set(column::micros(now)),
             update_time: Set(column::micros(now)),
             refresh_time: Set(column::micros(now)),
         };
-        match Entity::insert(row).exec_without_returning(&self.db).await {
-            Ok(_) => Ok(true),
-            Err(error) if is_duplicate(&error) => Ok(false),
+        let transaction = self.db.begin().await.map_err(failed)?;
+        match Entity::insert(row).exec_without_returning(&transaction).await {
+            Ok(_) => {}
+            Err(error) if is_duplicate(&error) => return Ok(false),
             // The integration was deleted while its user consented.
-            Err(error) if is_orphan(&error) => Err(Error::IntegrationNotFound(grant.integration_id.clone())),
-            Err(error) => Err(failed(error)),
+            Err(error) if is_orphan(&error) => {
+                return Err(Error::IntegrationNotFound(grant.integration_id.clone()));
+            }
+            Err(error) => return Err(failed(error)),
         }
+        self.granted(transaction, id, grant, &[EventType::Created], now).await?;
+        Ok(true)
     }
 
-    async fn renew_grant(&self, id: Uuid, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
-        let refreshed = RefreshedTokens { tokens: grant.tokens, granted_scopes: Some(grant.granted_scopes) };
+    /// Ends the transaction of a grant: with its events, and the end of its flow.
+    async fn granted(
+        &self,
+        transaction: DatabaseTransaction,
+        id: Uuid,
+        grant: &NewGrant<'_>,
+        events: &[EventType],
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        for event_type in events {
+            let event = NewEvent {
+                event_type: *event_type,
+                project_id: grant.project_id,
+                integration_id: grant.integration_id,
+                connection_id: grant.connection_id,
+                connection_row_id: id,
+                provider_id: grant.provider_id,
+                reason: None,
+            };
+            self.record(&transaction, &event, now).await?;
+        }
+        if let Some(flow) = grant.flow_id {
+            end_flow(&transaction, flow, &FlowOutcome::Connected, now).await?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    async fn renew_grant(&self, row: &Model, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
+        let id = row.id;
+        let refreshed = RefreshedTokens {
+            tokens: grant.tokens,
+            granted_scopes: Some(grant.granted_scopes),
+            due_time: grant.due_time,
+        };
         let secrets = self.seal_secrets_of(id, grant.project_id, grant.secrets)?;
         let mut update = self
             .token_update(id, grant.project_id, &refreshed, now)?
@@ -140,77 +196,23 @@ impl Store {
         let update = update
             .filter(Column::Id.eq(id))
             .filter(Column::ProjectId.eq(grant.project_id.as_str()))
-            .filter(Column::IntegrationRowId.eq(grant.integration_row_id));
-        let done = update.exec(&self.db).await.map_err(failed)?;
-        Ok(done.rows_affected == 1)
+            .filter(Column::IntegrationRowId.eq(grant.integration_row_id))
+            // What the events say of before must be what was before.
+            .filter(Column::Generation.eq(row.generation))
+            .filter(Column::State.eq(row.state.as_str()))
+            .filter(Column::Failures.eq(row.failures));
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = update.exec(&transaction).await.map_err(failed)?;
+        if done.rows_affected != 1 {
+            return Ok(false);
+        }
+        let healed = row.failures > 0 || row.state != state_name(ConnectionState::Active);
+        let events = [EventType::Updated, EventType::Recovered];
+        self.granted(transaction, id, grant, &events[..if healed { 2 } else { 1 }], now).await?;
+        Ok(true)
     }
 
-    /// Takes the right to refresh, if nobody has it and nothing has changed since `epoch`. Gives the epoch to commit with.
-    pub async fn take_lease(
-        &self,
-        connection: &Connection,
-        epoch: i64,
-        now: OffsetDateTime,
-        until: OffsetDateTime,
-    ) -> Result<Option<i64>> {
-        let free = Condition::any()
-            .add(Column::LeaseUntil.is_null())
-            .add(Column::LeaseUntil.lte(column::micros(now)));
-        let done = Entity::update_many()
-            .col_expr(Column::Epoch, Expr::value(epoch + 1))
-            .col_expr(Column::LeaseUntil, Expr::value(column::micros(until)))
-            .filter(held(connection, epoch))
-            .filter(free)
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok((done.rows_affected == 1).then_some(epoch + 1))
-    }
-
-    /// Gives the right to refresh back.
-    pub async fn release_lease(&self, connection: &Connection, epoch: i64) -> Result<()> {
-        Entity::update_many()
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .filter(held(connection, epoch))
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok(())
-    }
-
-    /// Writes what a refresh brought, in one statement, if the lease still holds. Nothing else of the row is touched.
-    pub async fn put_refreshed(
-        &self,
-        connection: &Connection,
-        epoch: i64,
-        refreshed: &RefreshedTokens<'_>,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, now)?;
-        let done = update.filter(held(connection, epoch)).exec(&self.db).await.map_err(failed)?;
-        Ok(done.rows_affected == 1)
-    }
-
-    /// Marks the grant as gone, if the lease still holds.
-    pub async fn put_needs_reauthorization(
-        &self,
-        connection: &Connection,
-        epoch: i64,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let done = Entity::update_many()
-            .col_expr(Column::State, Expr::value(state_name(ConnectionState::NeedsReauthorization)))
-            .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
-            .col_expr(Column::Epoch, Expr::value(epoch + 1))
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .filter(held(connection, epoch))
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok(done.rows_affected == 1)
-    }
-
-    fn token_update(
+    pub(super) fn token_update(
         &self,
         id: Uuid,
         project: &ProjectId,
@@ -231,6 +233,13 @@ impl Store {
             )
             .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
             .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
+            .col_expr(Column::Reason, Expr::value(None::<String>))
+            .col_expr(Column::Failures, Expr::value(0_i64))
+            .col_expr(Column::FailureTime, Expr::value(None::<i64>))
+            .col_expr(Column::FailureCode, Expr::value(None::<String>))
+            .col_expr(Column::RetryTime, Expr::value(None::<i64>))
+            .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
             .col_expr(Column::RefreshTime, Expr::value(column::micros(now)));
         if let Some(scopes) = refreshed.granted_scopes {
             update = update.col_expr(Column::GrantedScopes, Expr::value(column::json(scopes)?));
@@ -276,16 +285,8 @@ impl Store {
                 .transpose()?,
             refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
         };
-        let lease_until = row.lease_until.map(column::time).transpose()?;
         let place = Place::new(TABLE, SECRETS, &name, &row.project_id);
         let secrets = self.open_secrets(place, row.secrets.as_deref())?.into_connection();
-        Ok(Credentials { tokens, secrets, epoch: row.epoch, lease_until })
+        Ok(Credentials { tokens, secrets, epoch: row.epoch, generation: row.generation })
     }
-}
-
-fn held(connection: &Connection, epoch: i64) -> Condition {
-    Condition::all()
-        .add(Column::Id.eq(connection.row_id))
-        .add(Column::ProjectId.eq(connection.project_id.as_str()))
-        .add(Column::Epoch.eq(epoch))
 }

@@ -16,7 +16,8 @@ use super::{
     seal::{Place, row_name},
 };
 use crate::model::{
-    Error, Integration, IntegrationId, Page, PageRequest, ProjectId, ProviderId, Result, SecretString, Uuid,
+    ClientFailure, Error, Integration, IntegrationId, OffsetDateTime, Page, PageRequest, ProjectId,
+    ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";
@@ -42,6 +43,10 @@ impl Store {
             certificate: Set(integration.certificate.clone()),
             scopes: Set(column::json(&integration.scopes)?),
             user_scopes: Set(column::json(&integration.user_scopes)?),
+            failure_code: Set(None),
+            failure_time: Set(None),
+            pause_until: Set(None),
+            pauses: Set(0),
             create_time: Set(column::micros(integration.create_time)),
             update_time: Set(column::micros(integration.update_time)),
         };
@@ -105,9 +110,42 @@ impl Store {
             .col_expr(Column::Scopes, Expr::value(column::json(&new.scopes)?))
             .col_expr(Column::UserScopes, Expr::value(column::json(&new.user_scopes)?))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(new.update_time)))
+            // What was wrong may be right now.
+            .col_expr(Column::FailureCode, Expr::value(None::<String>))
+            .col_expr(Column::FailureTime, Expr::value(None::<i64>))
+            .col_expr(Column::PauseUntil, Expr::value(None::<i64>))
+            .col_expr(Column::Pauses, Expr::value(0_i64))
             .filter(Column::Id.eq(old.row_id))
             .filter(Column::ProjectId.eq(old.project_id.as_str()))
             .filter(Column::UpdateTime.eq(column::micros(old.update_time)))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Leaves the provider of an integration alone until then, if nobody else has decided about that since it was read. Tells
+    /// whether it did. With `pauses` 0 the pause is over.
+    pub async fn put_pause(
+        &self,
+        integration: &Integration,
+        until: Option<OffsetDateTime>,
+        pauses: i64,
+        failure: Option<&ClientFailure>,
+    ) -> Result<bool> {
+        let seen = match integration.pause_until {
+            Some(time) => Column::PauseUntil.eq(column::micros(time)),
+            None => Column::PauseUntil.is_null(),
+        };
+        let done = Entity::update_many()
+            .col_expr(Column::PauseUntil, Expr::value(until.map(column::micros)))
+            .col_expr(Column::Pauses, Expr::value(pauses))
+            .col_expr(Column::FailureCode, Expr::value(failure.map(|failure| failure.code.clone())))
+            .col_expr(Column::FailureTime, Expr::value(failure.map(|it| column::micros(it.since))))
+            .filter(Column::Id.eq(integration.row_id))
+            .filter(Column::ProjectId.eq(integration.project_id.as_str()))
+            .filter(Column::UpdateTime.eq(column::micros(integration.update_time)))
+            .filter(seen)
             .exec(&self.db)
             .await
             .map_err(failed)?;
@@ -169,6 +207,13 @@ impl Store {
             client_id: row.client_id,
             scopes: column::parse(&row.scopes)?,
             user_scopes: column::parse(&row.user_scopes)?,
+            failure: row
+                .failure_code
+                .zip(row.failure_time)
+                .map(|(code, since)| Ok::<_, Error>(ClientFailure { code, since: column::time(since)? }))
+                .transpose()?,
+            pause_until: row.pause_until.map(column::time).transpose()?,
+            pauses: row.pauses,
             create_time: column::time(row.create_time)?,
             update_time: column::time(row.update_time)?,
         })

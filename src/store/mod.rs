@@ -7,13 +7,18 @@
 
 mod column;
 mod connection;
+mod due;
 #[expect(unreachable_pub, reason = "the derive macros of entities want `pub`")]
 mod entity;
+mod event;
 mod flow;
 mod grant;
 mod integration;
+mod journal;
 mod key;
 mod project;
+mod refresh;
+mod revocation;
 mod seal;
 mod secrets;
 
@@ -23,8 +28,12 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, S
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use url::Url;
 
+pub use due::{Due, DueLimits};
+pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
 pub use grant::{NewGrant, RefreshedTokens};
+pub use journal::AttemptOutcome;
+pub use refresh::{Lease, Setback, Written};
 pub use seal::{KeyRing, KeyRingError};
 
 use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};

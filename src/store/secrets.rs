@@ -94,17 +94,17 @@ impl Store {
     }
 }
 
-fn exposed(secrets: &SecretMap) -> BTreeMap<String, Zeroizing<String>> {
+pub(super) fn exposed(secrets: &SecretMap) -> BTreeMap<String, Zeroizing<String>> {
     secrets
         .iter()
         .map(|(name, secret)| (name.clone(), Zeroizing::new(secret.expose_secret().to_owned())))
         .collect()
 }
 
-fn text(secret: Option<&SecretString>) -> Option<Zeroizing<String>> {
+pub(super) fn text(secret: Option<&SecretString>) -> Option<Zeroizing<String>> {
     secret.map(|secret| Zeroizing::new(secret.expose_secret().to_owned()))
 }
 
-fn secret(mut text: Zeroizing<String>) -> SecretString {
+pub(super) fn secret(mut text: Zeroizing<String>) -> SecretString {
     std::mem::take(&mut *text).into()
 }

@@ -142,7 +142,7 @@ fn judged(status: StatusCode, headers: &oauth2::http::HeaderMap) -> Result<(), F
     }
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         let problem = format!("it answered with status {number}");
-        return Err(Failure::Unavailable { problem, retry_after: retry_after(headers) });
+        return Err(Failure::Unavailable { problem, retry_after: retry_after(headers), unclear: true });
     }
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
         let description = Some(format!("it answered with status {number}"));

@@ -30,6 +30,9 @@ pub struct Model {
     pub return_url: Option<String>,
     pub authorization_url: Vec<u8>,
     pub parked_query: Option<Vec<u8>>,
+    pub outcome: Option<String>,
+    pub outcome_reason: Option<String>,
+    pub outcome_time: Option<i64>,
     pub create_time: i64,
     pub expire_time: i64,
 }

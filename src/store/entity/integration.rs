@@ -18,6 +18,10 @@ pub struct Model {
     pub certificate: Option<String>,
     pub scopes: String,
     pub user_scopes: String,
+    pub failure_code: Option<String>,
+    pub failure_time: Option<i64>,
+    pub pause_until: Option<i64>,
+    pub pauses: i64,
     pub create_time: i64,
     pub update_time: i64,
 }

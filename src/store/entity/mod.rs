@@ -2,6 +2,10 @@
 
 pub(super) mod api_key;
 pub(super) mod connection;
+pub(super) mod event;
+pub(super) mod event_feed;
 pub(super) mod flow;
 pub(super) mod integration;
 pub(super) mod project;
+pub(super) mod refresh_attempt;
+pub(super) mod revocation;

@@ -1,6 +1,6 @@
 //! Connections: granting, granting again, metadata, lists.
 
-use tokenwell::model::{ConnectionState, Duration, Metadata};
+use tokenwell::model::{ConnectionState, Credentials, Duration, Metadata};
 
 use super::{
     fixture::{House, at_once, config, connection_id, integration, metadata, page, start, words},
@@ -45,7 +45,7 @@ async fn a_grant_makes_a_connection(kind: Kind) {
     assert_eq!(credentials.tokens.token_type, "Bearer");
     assert_eq!(credentials.tokens.expire_time, Some(start() + Duration::hours(1)));
     assert_eq!(credentials.tokens.refresh_token_expire_time, Some(start() + Duration::days(90)));
-    assert_eq!((credentials.epoch, credentials.lease_until), (1, None));
+    assert_eq!((credentials.epoch, credentials.generation), (1, 1));
 }
 
 async fn a_second_grant_replaces_credentials_and_keeps_the_rest(kind: Kind) {
@@ -85,11 +85,24 @@ async fn a_second_grant_with_metadata_replaces_it(kind: Kind) {
 async fn a_grant_heals(kind: Kind) {
     let house = House::new(kind).await;
     let connection = house.grant("ada", "one", start()).await;
-    assert!(house.store.put_needs_reauthorization(&connection, 1, start()).await.unwrap());
+    let (_, credentials) = house.get("ada").await;
+    assert!(house.store.put_expired(&connection, &credentials, start()).await.unwrap());
     assert_eq!(house.get("ada").await.0.state, ConnectionState::NeedsReauthorization);
 
     let healed = house.grant("ada", "two", start()).await;
-    assert_eq!(healed.state, ConnectionState::Active);
+    assert_eq!((healed.state, healed.reason), (ConnectionState::Active, None));
+    let events = house.values("SELECT type FROM events ORDER BY seq").await;
+    assert_eq!(
+        events,
+        [
+            "connection.created",
+            "connection.needs_reauthorization",
+            "connection.updated",
+            "connection.recovered"
+        ]
+    );
+    // What is marked as expired must be what was read.
+    assert!(!house.store.put_expired(&healed, &credentials, start()).await.unwrap());
 }
 
 async fn grants_of_one_name_at_once_make_one_row(kind: Kind) {
@@ -140,15 +153,19 @@ async fn only_one_of_many_writers_of_one_version_writes(kind: Kind) {
 }
 
 async fn a_deleted_connection_is_gone(kind: Kind) {
-    let House { store, project, integration, .. } = &House::new(kind).await;
-    let ada = connection_id("ada");
-    assert!(!store.delete_connection(project, &integration.id, &ada).await.unwrap());
-
     let house = House::new(kind).await;
+    let ada = connection_id("ada");
     house.grant("ada", "one", start()).await;
     house.grant("bob", "two", start()).await;
-    assert!(house.store.delete_connection(&house.project, &house.integration.id, &ada).await.unwrap());
-    assert!(!house.store.delete_connection(&house.project, &house.integration.id, &ada).await.unwrap());
+    let (connection, credentials) = house.get("ada").await;
+    let delete = |credentials: Credentials| {
+        let (store, connection) = (house.store.clone(), connection.clone());
+        async move { store.delete_connection(&connection, &credentials, None, start()).await.unwrap() }
+    };
+    // With other tokens than those that are there, nobody would revoke these.
+    assert!(!delete(Credentials { generation: 2, ..credentials.clone() }).await);
+    assert!(delete(credentials.clone()).await);
+    assert!(!delete(credentials).await);
     let found = house.store.get_connection(&house.project, &house.integration.id, &ada).await.unwrap();
     assert_eq!(found, None);
     assert_eq!(words(&house.get("bob").await.1).0, "access-two");

@@ -77,6 +77,20 @@ impl House {
         db.close().await.unwrap();
     }
 
+    /// Deletes the connection of this name.
+    pub async fn delete(&self, name: &str) {
+        let (connection, credentials) = self.get(name).await;
+        assert!(self.store.delete_connection(&connection, &credentials, None, start()).await.unwrap());
+    }
+
+    /// Reads the texts of one column past the store.
+    pub async fn values(&self, sql: &str) -> Vec<String> {
+        let db = self.database.connect().await;
+        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        db.close().await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    }
+
     /// Reads one value past the store.
     pub async fn value<T: sea_orm::TryGetable>(&self, sql: &str) -> T {
         let db = self.database.connect().await;
@@ -111,6 +125,9 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         certificate: Some("certificate".to_owned()),
         scopes: vec!["read".to_owned(), "write".to_owned()],
         user_scopes: vec!["user:read".to_owned()],
+        failure: None,
+        pause_until: None,
+        pauses: 0,
         create_time: start(),
         update_time: start(),
     }
@@ -136,6 +153,8 @@ pub fn grant<'a>(
         secrets: &NONE,
         granted_scopes,
         tokens,
+        due_time: None,
+        flow_id: None,
     }
 }
 

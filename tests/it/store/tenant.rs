@@ -1,8 +1,11 @@
 //! Every lookup is pinned to a project: what belongs to one is not there for another.
 
 use tokenwell::{
-    model::{ApiKey, Connection, ConnectionState, Duration, Integration, KeyKind, OsRandom, Permission},
-    store::RefreshedTokens,
+    model::{
+        ApiKey, Connection, ConnectionState, Duration, Integration, KeyKind, OsRandom, Permission,
+        ReauthorizationReason,
+    },
+    store::{AttemptOutcome, EventFilter, RefreshedTokens, Written},
 };
 
 use super::{
@@ -28,7 +31,7 @@ async fn another_project_finds_no_connection(kind: Kind) {
     assert!(store.get_credentials(&other, id, &ada.id).await.unwrap().is_none());
     assert!(store.list_connections(&other, None, &page(0, "")).await.unwrap().items.is_empty());
     assert!(store.list_connections(&other, Some(id), &page(0, "")).await.unwrap().items.is_empty());
-    assert!(!store.delete_connection(&other, id, &ada.id).await.unwrap());
+    assert!(store.list_events(&other, &EventFilter::default(), 0, 10).await.unwrap().is_empty());
     assert_eq!(house.get("ada").await.0, ada);
 }
 
@@ -39,17 +42,27 @@ async fn another_project_cannot_write_a_connection(kind: Kind) {
     let project_id = add_project(&house.store, "other").await;
     let (store, forged) = (&house.store, Connection { project_id, ..ada.clone() });
     assert_eq!(store.put_metadata(&forged, &metadata("by", "other"), start()).await.unwrap(), None);
-    let until = start() + Duration::minutes(1);
-    assert_eq!(store.take_lease(&forged, 1, start(), until).await.unwrap(), None);
+    let (_, credentials) = house.get("ada").await;
+    assert!(!store.delete_connection(&forged, &credentials, None, start()).await.unwrap());
+    assert!(!store.put_expired(&forged, &credentials, start()).await.unwrap());
+    let minute = Duration::minutes(1);
+    let take = |connection: &Connection| {
+        let (store, connection, credentials) = (store.clone(), connection.clone(), credentials.clone());
+        async move { store.take_lease(&connection, &credentials, minute, "r", start()).await.unwrap() }
+    };
+    assert_eq!(take(&forged).await, None);
+    let lease = take(&ada).await.unwrap();
     let tokens = tokens("forged", start());
-    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None };
-    assert!(!store.put_refreshed(&forged, 1, &refreshed, start()).await.unwrap());
-    assert!(!store.put_needs_reauthorization(&forged, 1, start()).await.unwrap());
-    assert_eq!(store.take_lease(&ada, 1, start(), until).await.unwrap(), Some(2));
-    store.release_lease(&forged, 2).await.unwrap();
+    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None, due_time: None };
+    let written = store.put_refreshed(&forged, &lease, &refreshed, start()).await.unwrap();
+    assert_eq!(written, Written::Gone);
+    let reason = ReauthorizationReason::GrantRefused;
+    assert!(!store.put_needs_reauthorization(&forged, &lease, reason, start()).await.unwrap());
+    store.release_lease(&forged, &lease, AttemptOutcome::Failed, start()).await.unwrap();
 
     let (after, credentials) = house.get("ada").await;
-    assert_eq!((words(&credentials).0, credentials.lease_until), ("access-one", Some(until)));
+    let leased: i64 = house.value("SELECT count(*) FROM connections WHERE lease_until IS NOT NULL").await;
+    assert_eq!((words(&credentials).0, leased), ("access-one", 1));
     assert_eq!((&after, after.state), (&ada, ConnectionState::Active));
 }
 

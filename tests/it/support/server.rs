@@ -43,6 +43,8 @@ pub struct Options {
     pub public_url: Option<String>,
     pub providers_dir: Option<PathBuf>,
     pub deadline: Duration,
+    /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
+    pub background: bool,
     pub failpoints: Failpoints,
 }
 
@@ -70,6 +72,7 @@ impl Options {
             public_url: None,
             providers_dir: None,
             deadline: Duration::from_mins(1),
+            background: false,
             failpoints: Failpoints::default(),
         }
     }
@@ -100,6 +103,8 @@ impl TestServer {
             behaviour: BehaviourArgs {
                 deadline: options.deadline,
                 drain: Duration::from_secs(5),
+                no_background: !options.background,
+                no_refresh_ahead: false,
                 no_reflection: false,
                 no_migrate: false,
             },

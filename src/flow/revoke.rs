@@ -1,0 +1,136 @@
+//! Revoking what nobody needs any more, through an outbox: what the provider does not take now, it is asked to take later.
+
+use super::{Flows, refresh::Attempt};
+use crate::{
+    model::{
+        Backoff, Connection, Credentials, Duration, GrantType, OffsetDateTime, Result, Revocation, TokenSet,
+        uuid_v7,
+    },
+    oauth::{Registration, Revoked},
+    store::Written,
+};
+
+/// How long the provider is asked again and again.
+const PATIENCE: Duration = Duration::days(7);
+const BACKOFF: Backoff = Backoff { base: Duration::minutes(1), cap: Duration::hours(6) };
+/// How many revocations are tried at a time.
+const BATCH: u64 = 8;
+
+impl Flows {
+    /// What is to be revoked when this connection goes, if its provider takes revocations of its kind.
+    pub(super) async fn revocation_of(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+    ) -> Result<Option<Revocation>> {
+        let revocable = connection.grant_type == GrantType::AuthorizationCode;
+        let Ok(provider) = self.catalog().get(&connection.provider_id).cloned() else { return Ok(None) };
+        if !revocable || !provider.revokes() {
+            return Ok(None);
+        }
+        let integration =
+            self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
+        let Some(client) = integration else { return Ok(None) };
+        Ok(Some(Revocation {
+            id: uuid_v7(self.random(), self.now())?,
+            project_id: connection.project_id.clone(),
+            integration_row_id: connection.integration_row_id,
+            integration_id: connection.integration_id.clone(),
+            provider_id: connection.provider_id.clone(),
+            connection_id: connection.id.clone(),
+            access_token: credentials.tokens.access_token.clone(),
+            refresh_token: credentials.tokens.refresh_token.clone(),
+            config: super::config::config_of(connection, credentials),
+            client,
+            attempts: 0,
+        }))
+    }
+
+    /// Has tokens revoked that came for a grant which had been given up in the meantime.
+    pub(super) async fn discard(&self, attempt: &Attempt, tokens: &TokenSet, written: Written) {
+        // The new grant may be of the same user, and end with the old one.
+        if written == Written::Replaced && attempt.provider.revocation_ends_all_grants() {
+            return;
+        }
+        let credentials = Credentials { tokens: tokens.clone(), ..attempt.credentials.clone() };
+        let noted = async {
+            let Some(revocation) = self.revocation_of(&attempt.connection, &credentials).await? else {
+                return Ok(());
+            };
+            self.store().put_revocation(&revocation, self.now()).await?;
+            self.revoke_behind(true);
+            Ok::<_, crate::model::Error>(())
+        };
+        if let Err(error) = noted.await {
+            let row = attempt.connection.row_id;
+            tracing::warn!(connection = %row, %error, "tokens that came too late are not revoked");
+        }
+    }
+
+    /// Goes through the outbox without being waited for.
+    pub(super) fn revoke_behind(&self, any: bool) {
+        if !any {
+            return;
+        }
+        let flows = self.clone();
+        self.inner.tasks.spawn(async move {
+            if let Err(error) = flows.revoke_due().await {
+                tracing::warn!(%error, "the outbox of revocations could not be gone through");
+            }
+        });
+    }
+
+    /// Tries the revocations that are due, a few at a time. Gives how many it tried.
+    pub async fn revoke_due(&self) -> Result<usize> {
+        let now = self.now();
+        let claim = Duration::try_from(self.inner.parts.lease).unwrap_or(PATIENCE);
+        let claimed = self.store().claim_revocations(BATCH, now, now + claim).await?;
+        let count = claimed.len();
+        let tried = claimed.into_iter().map(|(revocation, since)| self.try_revocation(revocation, since));
+        for tried in futures::future::join_all(tried).await {
+            tried?;
+        }
+        Ok(count)
+    }
+
+    async fn try_revocation(&self, revocation: Revocation, since: OffsetDateTime) -> Result<()> {
+        let failed = match self.revoke(&revocation).await? {
+            Ok(done) => {
+                let connection = revocation.connection_id.as_str();
+                tracing::info!(provider = %revocation.provider_id, connection, ?done, "tokens were revoked");
+                return self.store().delete_revocation(revocation.id).await;
+            }
+            Err(failed) => failed,
+        };
+        let provider = &revocation.provider_id;
+        if self.now() - since > PATIENCE {
+            tracing::error!(%provider, %failed, "tokens could not be revoked, and are given up");
+            return self.store().delete_revocation(revocation.id).await;
+        }
+        tracing::warn!(%provider, %failed, attempts = revocation.attempts, "tokens could not be revoked yet");
+        // Half of the span at least: nobody waits for it.
+        let wait =
+            BACKOFF.span(revocation.attempts) / 2 + BACKOFF.wait(revocation.attempts, self.random())? / 2;
+        self.store().postpone_revocation(revocation.id, self.now() + wait).await
+    }
+
+    /// Asks the provider, with the client as it is now, or as it was if the integration is gone.
+    async fn revoke(&self, revocation: &Revocation) -> Result<std::result::Result<Revoked, String>> {
+        let current = self.store().get_integration_row(&revocation.project_id, revocation.integration_row_id);
+        let integration = current.await?.unwrap_or_else(|| revocation.client.clone());
+        let provider = match self.catalog().get(&revocation.provider_id).cloned() {
+            Ok(provider) => provider,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let registration =
+            Registration { provider: &provider, integration: &integration, config: &revocation.config };
+        let tokens = TokenSet {
+            access_token: revocation.access_token.clone(),
+            token_type: String::new(),
+            expire_time: None,
+            refresh_token: revocation.refresh_token.clone(),
+            refresh_token_expire_time: None,
+        };
+        Ok(self.oauth().revoke(registration, &tokens).await.map_err(|failure| failure.to_string()))
+    }
+}

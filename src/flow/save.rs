@@ -1,0 +1,114 @@
+//! Storing what a refresh brought. A rotated refresh token exists nowhere else, so nothing but the end of the process ends
+//! the tries; meanwhile this server hands the new token out.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::{Flows, refresh::Attempt};
+use crate::{
+    model::{Credentials, Error, Result, TokenSet, Uuid},
+    oauth::Grant,
+    store::{RefreshedTokens, Written},
+};
+
+/// The first pause between two tries, and the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Token sets that are in memory only, by row, with the generation that they replace.
+#[derive(Debug, Default)]
+pub(super) struct Unsaved {
+    tokens: Mutex<HashMap<Uuid, (i64, TokenSet)>>,
+}
+
+// === impl Unsaved ===
+
+impl Unsaved {
+    /// Whether there is one that replaces this generation.
+    pub(super) fn has(&self, row: Uuid, generation: i64) -> bool {
+        self.lock().get(&row).is_some_and(|(replaced, _)| *replaced == generation)
+    }
+
+    /// Puts the token set in memory, if there is one, in the place of the one that it replaces.
+    pub(super) fn overlay(&self, row: Uuid, credentials: &mut Credentials) -> bool {
+        let unsaved = self.lock();
+        let Some((_, tokens)) = unsaved.get(&row).filter(|(replaced, _)| *replaced == credentials.generation)
+        else {
+            return false;
+        };
+        credentials.tokens = tokens.clone();
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (i64, TokenSet)>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Flows ===
+
+impl Flows {
+    /// Stores an answer. If that fails for the moment, goes on trying behind the caller's back.
+    pub(super) async fn save(&self, attempt: Attempt, grant: Grant, tokens: TokenSet) -> Result<()> {
+        match self.try_save(&attempt, &grant, &tokens).await {
+            Ok(written) => {
+                self.saved(&attempt, &grant, &tokens, written).await;
+                Ok(())
+            }
+            Err(error) => {
+                let row = attempt.connection.row_id;
+                tracing::error!(connection = %row, %error, "a refreshed token could not be stored yet");
+                self.inner.unsaved.lock().insert(row, (attempt.lease.generation, tokens.clone()));
+                let flows = self.clone();
+                self.inner.tasks.spawn(async move { flows.keep_saving(attempt, grant, tokens).await });
+                Ok(())
+            }
+        }
+    }
+
+    async fn keep_saving(&self, attempt: Attempt, grant: Grant, tokens: TokenSet) {
+        let row = attempt.connection.row_id;
+        let mut pause = PAUSE;
+        let written = loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match self.try_save(&attempt, &grant, &tokens).await {
+                Ok(written) => break written,
+                Err(error) => tracing::warn!(connection = %row, %error, "still not stored"),
+            }
+        };
+        self.inner.unsaved.lock().remove(&row);
+        tracing::info!(connection = %row, ?written, "the refreshed token is stored now");
+        self.saved(&attempt, &grant, &tokens, written).await;
+    }
+
+    async fn try_save(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet) -> Result<Written, Error> {
+        let due_time = self.due_time(&attempt.provider, attempt.connection.grant_type, tokens)?;
+        let refreshed = RefreshedTokens { tokens, granted_scopes: grant.scopes.as_deref(), due_time };
+        self.store().put_refreshed(&attempt.connection, &attempt.lease, &refreshed, self.now()).await
+    }
+
+    async fn saved(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet, written: Written) {
+        let row = attempt.connection.row_id;
+        match written {
+            // Only now that the tokens are safe: what they were captured with may be told anew, and must not cost them.
+            Written::Committed => {
+                if let Err(error) = self.recapture(attempt, grant, tokens).await {
+                    let provider = attempt.provider.id();
+                    tracing::warn!(%provider, %error, "config could not be captured anew");
+                }
+            }
+            // The row has tokens of the same grant that came later: these are as good, and nobody's.
+            Written::Renewed => tracing::info!(connection = %row, "a refresh came too late for its row"),
+            Written::Replaced | Written::Gone => {
+                tracing::info!(connection = %row, ?written, "a refresh came for a grant that was given up");
+                self.discard(attempt, tokens, written).await;
+            }
+        }
+    }
+}

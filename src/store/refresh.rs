@@ -1,0 +1,297 @@
+//! Refreshes: the lease on a row, the journal of attempts, and what an attempt ends with.
+//!
+//! A lease counts up the row's epoch, and whoever ends it names that. The tokens themselves are guarded by the row's
+//! generation: an answer that comes after its lease has run out is still the newest that there is, unless somebody else has
+//! written one. The time of leases is the database's, which all servers share.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
+    sea_query::{Expr, ExprTrait as _, SimpleExpr},
+};
+
+use super::{
+    Store, column,
+    connection::{of, state_name},
+    entity::{
+        connection::{Column, Entity},
+        refresh_attempt as attempt,
+    },
+    failed,
+    grant::RefreshedTokens,
+    journal::{AttemptOutcome, end_attempt, end_attempts, is_unclear},
+};
+use crate::model::{
+    Connection, ConnectionState, Credentials, Duration, EventType, FailureKind, NewEvent, OffsetDateTime,
+    ReauthorizationReason, Result, Uuid, uuid_v7,
+};
+
+/// The right to refresh a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The epoch that it began.
+    pub epoch: i64,
+    /// The token set that it is to replace.
+    pub generation: i64,
+    /// Its line in the journal.
+    pub attempt: Uuid,
+}
+
+/// What became of new tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// They are the row's.
+    Committed,
+    /// The row has others, which another refresh of the same grant has brought.
+    Renewed,
+    /// The row has a new grant.
+    Replaced,
+    /// The row is gone.
+    Gone,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Takes the right to refresh, if nobody has it and the row is as it was read. The journal then says so: that both are
+    /// committed before the provider is asked also proves that its answer can be written.
+    pub async fn take_lease(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        length: Duration,
+        replica: &str,
+        now: OffsetDateTime,
+    ) -> Result<Option<Lease>> {
+        let lease = Lease {
+            epoch: credentials.epoch + 1,
+            generation: credentials.generation,
+            attempt: uuid_v7(&*self.random, now)?,
+        };
+        let length = i64::try_from(length.whole_microseconds()).unwrap_or(i64::MAX);
+        let free = Condition::any()
+            .add(Column::LeaseUntil.is_null())
+            .add(Expr::col(Column::LeaseUntil).lte(self.database_now()));
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = Entity::update_many()
+            .col_expr(Column::Epoch, Expr::value(lease.epoch))
+            .col_expr(Column::LeaseUntil, self.database_now().add(length))
+            .filter(of(connection))
+            .filter(Column::Epoch.eq(credentials.epoch))
+            .filter(Column::Generation.eq(credentials.generation))
+            .filter(free)
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected != 1 {
+            return Ok(None);
+        }
+        let open = Condition::all()
+            .add(attempt::Column::ConnectionRowId.eq(connection.row_id))
+            .add(attempt::Column::Outcome.is_null());
+        end_attempts(&transaction, open, AttemptOutcome::Interrupted, now).await?;
+        let row = attempt::ActiveModel {
+            id: Set(lease.attempt),
+            project_id: Set(connection.project_id.to_string()),
+            connection_row_id: Set(connection.row_id),
+            generation: Set(lease.generation),
+            epoch: Set(lease.epoch),
+            replica: Set(replica.to_owned()),
+            start_time: Set(column::micros(now)),
+            end_time: Set(None),
+            outcome: Set(None),
+        };
+        attempt::Entity::insert(row).exec_without_returning(&transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Some(lease))
+    }
+
+    /// Gives the right to refresh back, when nothing was asked of the provider.
+    pub async fn release_lease(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        outcome: AttemptOutcome,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let transaction = self.db.begin().await.map_err(failed)?;
+        Entity::update_many()
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .filter(held(connection, lease))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        end_attempt(&transaction, lease, outcome, now).await?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// Writes what a refresh brought, in one statement, if the tokens are still those that it replaces. Of the rest of the row
+    /// nothing is touched. May be tried again after a failure: what has been written is not written again.
+    pub async fn put_refreshed(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        refreshed: &RefreshedTokens<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Written> {
+        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, now)?;
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = update
+            .filter(of(connection))
+            .filter(Column::Generation.eq(lease.generation))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected == 1 {
+            self.record(&transaction, &NewEvent::of(connection, EventType::Refreshed, None), now).await?;
+            if connection.failure.is_some() {
+                self.record(&transaction, &NewEvent::of(connection, EventType::Recovered, None), now).await?;
+            }
+            end_attempt(&transaction, lease, AttemptOutcome::Committed, now).await?;
+            transaction.commit().await.map_err(failed)?;
+            return Ok(Written::Committed);
+        }
+        transaction.rollback().await.map_err(failed)?;
+        self.not_written(connection, lease, now).await
+    }
+
+    /// Nothing was written: by whose doing? An earlier try whose commit was not confirmed counts as this one.
+    async fn not_written(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        now: OffsetDateTime,
+    ) -> Result<Written> {
+        let committed = self.committed_attempt(connection, lease.generation).await?;
+        if committed == Some(lease.attempt) {
+            return Ok(Written::Committed);
+        }
+        end_attempt(&self.db, lease, AttemptOutcome::Superseded, now).await?;
+        if committed.is_some() {
+            return Ok(Written::Renewed);
+        }
+        let found = Entity::find().filter(of(connection)).one(&self.db).await.map_err(failed)?;
+        Ok(if found.is_some() { Written::Replaced } else { Written::Gone })
+    }
+
+    /// Ends an attempt that may succeed another time, if its lease still holds. Tells whether it did.
+    pub async fn put_refresh_failure(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        failure: &Setback,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let retry_time = column::micros(failure.retry_time);
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = Entity::update_many()
+            .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
+            .col_expr(Column::FailureTime, Expr::col(Column::FailureTime).if_null(column::micros(now)))
+            .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
+            .col_expr(Column::RetryTime, Expr::value(retry_time))
+            .col_expr(Column::DueTime, Expr::value(retry_time))
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .filter(held(connection, lease))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        end_attempt(&transaction, lease, failure.outcome, now).await?;
+        if done.rows_affected == 1 && connection.failure.is_none() {
+            let reason = Some(failure.kind.as_str());
+            self.record(&transaction, &NewEvent::of(connection, EventType::RefreshFailed, reason), now)
+                .await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    /// Marks the grant as gone, if the lease still holds. Tells whether it did.
+    pub async fn put_needs_reauthorization(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        reason: ReauthorizationReason,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let transaction = self.db.begin().await.map_err(failed)?;
+        if !self.end_grant(&transaction, connection, held(connection, lease), reason, now).await? {
+            end_attempt(&transaction, lease, AttemptOutcome::Superseded, now).await?;
+            transaction.commit().await.map_err(failed)?;
+            return Ok(false);
+        }
+        end_attempt(&transaction, lease, AttemptOutcome::Refused, now).await?;
+        if reason == ReauthorizationReason::RotationLost {
+            let unclear = is_unclear(connection, lease.generation);
+            end_attempts(&transaction, unclear, AttemptOutcome::Lost, now).await?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    /// Marks credentials as gone that have expired and cannot be renewed, if they are still those. Tells whether they were.
+    pub async fn put_expired(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let same = of(connection)
+            .add(Column::Generation.eq(credentials.generation))
+            .add(Column::State.eq(state_name(ConnectionState::Active)));
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let reason = ReauthorizationReason::CredentialsExpired;
+        let ended = self.end_grant(&transaction, connection, same, reason, now).await?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(ended)
+    }
+
+    async fn end_grant(
+        &self,
+        transaction: &impl ConnectionTrait,
+        connection: &Connection,
+        guard: Condition,
+        reason: ReauthorizationReason,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let done = Entity::update_many()
+            .col_expr(Column::State, Expr::value(state_name(ConnectionState::NeedsReauthorization)))
+            .col_expr(Column::Reason, Expr::value(reason.as_str()))
+            .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
+            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
+            .col_expr(Column::RetryTime, Expr::value(None::<i64>))
+            .col_expr(Column::DueTime, Expr::value(None::<i64>))
+            .filter(guard)
+            .exec(transaction)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected == 1 {
+            let event = NewEvent::of(connection, EventType::NeedsReauthorization, Some(reason.as_str()));
+            self.record(transaction, &event, now).await?;
+        }
+        Ok(done.rows_affected == 1)
+    }
+
+    /// The database's own time, in microseconds.
+    pub(super) fn database_now(&self) -> SimpleExpr {
+        Expr::cust(match self.db.get_database_backend() {
+            sea_orm::DbBackend::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            _ => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        })
+    }
+}
+
+/// Why an attempt failed that may succeed another time, and when that is.
+#[derive(Debug, Clone, Copy)]
+pub struct Setback {
+    /// Why.
+    pub kind: FailureKind,
+    /// How the journal has it.
+    pub outcome: AttemptOutcome,
+    /// The provider is not asked again before.
+    pub retry_time: OffsetDateTime,
+}
+
+fn held(connection: &Connection, lease: &Lease) -> Condition {
+    of(connection).add(Column::Epoch.eq(lease.epoch))
+}
