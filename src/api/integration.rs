@@ -15,7 +15,7 @@ use crate::{
     flow::{Flows, NewIntegration},
     model::{
         Caller, Error, Integration, IntegrationId, IntegrationUpdate, PageRequest, ProviderId, Result,
-        Settings,
+        SecretString, Settings,
     },
 };
 
@@ -111,6 +111,7 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
         provider_id: ProviderId::parse(&given.provider_id)?,
         client_id: given.client_id,
         client_secret: non_empty(given.client_secret).map(Into::into),
+        further_client_secrets: secrets(given.further_client_secrets),
         private_key: non_empty(given.client_private_key).map(Into::into),
         private_key_id: non_empty(given.client_private_key_id),
         certificate: non_empty(given.client_certificate),
@@ -121,7 +122,7 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
 
 /// The fields that the mask names, or without one those that are not empty.
 fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<IntegrationUpdate> {
-    const FIELDS: [&str; 7] = [
+    const FIELDS: [&str; 8] = [
         "client_id",
         "client_secret",
         "scopes",
@@ -129,6 +130,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
         "client_private_key",
         "client_private_key_id",
         "client_certificate",
+        "further_client_secrets",
     ];
     let empty = [
         given.client_id.is_empty(),
@@ -138,6 +140,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
         given.client_private_key.is_empty(),
         given.client_private_key_id.is_empty(),
         given.client_certificate.is_empty(),
+        given.further_client_secrets.is_empty(),
     ];
     let named = match paths {
         None => empty.map(|empty| !empty),
@@ -152,16 +155,22 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
             FIELDS.map(|field| paths.iter().any(|path| path == field || path == "*"))
         }
     };
-    let [client_id, client_secret, scopes, user_scopes, private_key, private_key_id, certificate] = named;
+    let [client_id, client_secret, scopes, user_scopes, private_key, private_key_id, certificate, further] =
+        named;
     Ok(IntegrationUpdate {
         client_id: client_id.then_some(given.client_id),
         client_secret: client_secret.then(|| non_empty(given.client_secret).map(Into::into)),
+        further_client_secrets: further.then(|| secrets(given.further_client_secrets)),
         private_key: private_key.then(|| non_empty(given.client_private_key).map(Into::into)),
         private_key_id: private_key_id.then(|| non_empty(given.client_private_key_id)),
         certificate: certificate.then(|| non_empty(given.client_certificate)),
         scopes: scopes.then_some(given.scopes),
         user_scopes: user_scopes.then_some(given.user_scopes),
     })
+}
+
+fn secrets(given: Vec<String>) -> Vec<SecretString> {
+    given.into_iter().map(Into::into).collect()
 }
 
 fn pb_integration(integration: Integration, callback_url: String) -> PbIntegration {
@@ -171,6 +180,10 @@ fn pb_integration(integration: Integration, callback_url: String) -> PbIntegrati
         client_id: integration.client_id,
         client_secret: String::new(),
         client_secret_set: integration.client_secret.is_some(),
+        further_client_secrets: Vec::new(),
+        // At most three.
+        further_client_secrets_set: i32::try_from(integration.further_client_secrets.len())
+            .unwrap_or(i32::MAX),
         client_private_key: String::new(),
         client_private_key_set: integration.private_key.is_some(),
         client_private_key_id: integration.private_key_id.unwrap_or_default(),

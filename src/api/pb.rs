@@ -67,8 +67,12 @@ mod tests {
             connection::v1::OAuth2Credentials { access_token: "canary".to_owned(), ..Default::default() };
         let integration =
             integration::v1::Integration { client_secret: "canary".to_owned(), ..Default::default() };
+        let further = integration::v1::Integration {
+            further_client_secrets: vec!["canary".to_owned()],
+            ..Default::default()
+        };
         let keys = project::v1::HmacSettings { keys: vec![b"canary".to_vec()], ..Default::default() };
-        let shown = format!("{request:?} {token:?} {integration:?} {keys:?}");
+        let shown = format!("{request:?} {token:?} {integration:?} {further:?} {keys:?}");
         assert!(!shown.contains("canary") && !shown.contains("99, 97"), "{shown}");
     }
 }

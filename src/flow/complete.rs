@@ -199,7 +199,7 @@ impl Flows {
             self.check_issuer(flow, query, &provider, &integration).await?;
             (read_code(query, &provider)?, None)
         };
-        provider.check_callback(query, &config, integration.client_secret.as_ref())?;
+        provider.check_callback(query, &config, integration.client_secrets())?;
         let captured = provider.capture(Source::Callback(query), &mut config);
         captured.map_err(|unfit| unfit.in_callback(&provider))?;
         Ok(Redeemable { integration, provider, config, code, request_token })

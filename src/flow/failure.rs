@@ -35,7 +35,10 @@ impl Verdict {
 pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) -> Verdict {
     let code = match failure {
         Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
-        Failure::Invalid { .. } => return Verdict::Transient(FailureKind::ProviderResponseInvalid),
+        // RFC 6749 knows no such answer: it may be about the client, the grant, or nothing of both.
+        Failure::Invalid { .. } | Failure::Unauthorized => {
+            return Verdict::Transient(FailureKind::ProviderResponseInvalid);
+        }
         Failure::Unusable { .. } => "invalid_client",
         Failure::Refused { code, .. } => code.as_str(),
     };
@@ -92,6 +95,9 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
         Failure::Invalid { problem } => Error::ProviderResponseInvalid { provider, problem },
+        failure @ Failure::Unauthorized => {
+            Error::ProviderResponseInvalid { provider, problem: failure.to_string() }
+        }
         Failure::Unusable { problem } => {
             Error::ClientRejected { provider, code: "invalid_client".to_owned(), description: Some(problem) }
         }

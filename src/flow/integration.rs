@@ -17,6 +17,8 @@ pub struct NewIntegration {
     pub client_id: String,
     /// Its `client_secret`.
     pub client_secret: Option<SecretString>,
+    /// Secrets that are tried after it.
+    pub further_client_secrets: Vec<SecretString>,
     /// Its private key.
     pub private_key: Option<SecretString>,
     /// The id of the key.
@@ -41,6 +43,7 @@ impl Flows {
             provider_id: new.provider_id,
             client_id: new.client_id,
             client_secret: new.client_secret,
+            further_client_secrets: new.further_client_secrets,
             private_key: new.private_key,
             private_key_id: new.private_key_id,
             certificate: new.certificate,

@@ -191,6 +191,10 @@ impl Flows {
         &*self.inner.parts.random
     }
 
+    fn failpoints(&self) -> &Failpoints {
+        &self.inner.parts.failpoints
+    }
+
     fn oauth(&self) -> &OAuthClient {
         &self.inner.parts.oauth
     }

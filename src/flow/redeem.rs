@@ -8,7 +8,7 @@ use super::{
     token::token_set,
 };
 use crate::{
-    model::{Config, Error, Flow, OffsetDateTime, Result, SecretMap, SecretString, Secrets, TokenSet},
+    model::{Config, Error, Flow, OffsetDateTime, Point, Result, SecretMap, SecretString, Secrets, TokenSet},
     oauth::{Code, Expected, Failure, Grant, Registration, RequestToken},
     provider::{Source, Unfit},
     store::NewGrant,
@@ -41,6 +41,7 @@ impl Flows {
             }
             None => self.redeem_code(registration, flow, &code, &mut config).await?,
         };
+        self.failpoints().reached(Point::RedeemAfterExchange).await?;
         let granted = config.clone();
         let registration = Registration { config: &granted, ..registration };
         self.look_up(registration, &fruit.tokens.access_token, &mut config).await?;

@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     model::{
-        Backoff, Config, Connection, ConnectionState, Credentials, Duration, Error, FailureKind, GrantType,
-        Integration, OffsetDateTime, ReauthorizationReason, RefreshFailure, Result,
+        Backoff, Config, Connection, ConnectionState, Credentials, Defence, Duration, Error, FailureKind,
+        GrantType, Integration, OffsetDateTime, Point, ReauthorizationReason, RefreshFailure, Result,
+        uuid_v7,
     },
     oauth::{Failure, Grant, Registration},
     provider::SharedProvider,
@@ -61,6 +62,12 @@ impl Flows {
     /// Sees to it that the row has newer tokens than those that the caller saw.
     pub(super) async fn refreshed(&self, seen: &Connection, generation: i64) -> Result<()> {
         let (flows, connection) = (self.clone(), seen.clone());
+        if self.failpoints().disabled(Defence::OwnedTask) {
+            return self.fly(seen, generation).await;
+        }
+        if self.failpoints().disabled(Defence::Coalescing) {
+            return self.owned(async move { flows.fly(&connection, generation).await }).await;
+        }
         let flight = move || async move { flows.fly(&connection, generation).await };
         let outcome = self.inner.refreshes.join(&self.inner.tasks, seen.row_id, flight).await;
         outcome.map_err(|error| copy_of(&error))
@@ -91,10 +98,19 @@ impl Flows {
             if connection.state == ConnectionState::NeedsReauthorization {
                 return Err(reauthorize(&connection));
             }
-            if credentials.generation != generation || self.inner.unsaved.has(seen.row_id, generation) {
+            if credentials.generation != generation {
                 return Ok(());
             }
-            if let Some(failure) = connection.failure.as_ref().filter(|it| it.retry_time > self.now()) {
+            if let Some(unsaved) = self.inner.unsaved.get(seen.row_id, generation) {
+                if unsaved.valid(self.now()) {
+                    return Ok(());
+                }
+                // The next refresh takes the token that is not stored yet.
+                sleep(POLL).await;
+                continue;
+            }
+            let waits = connection.failure.as_ref().filter(|failure| failure.retry_time > self.now());
+            if let Some(failure) = waits.filter(|_| !self.failpoints().disabled(Defence::Backoff)) {
                 return Err(self.backing_off(&connection, failure));
             }
             match self.step(connection, credentials).await? {
@@ -111,10 +127,7 @@ impl Flows {
             integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
         self.admit(&integration, &provider).await?;
-        let length = Duration::try_from(self.inner.parts.lease).map_err(Error::internal)?;
-        let replica = &self.inner.parts.replica;
-        let lease = self.store().take_lease(&connection, &credentials, length, replica, self.now()).await?;
-        let Some(lease) = lease else { return Ok(Step::Wait) };
+        let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
         let config = config_of(&connection, &credentials);
         let integration = match &credentials.secrets.client {
             Some(client) => integration.with_client(client),
@@ -124,11 +137,23 @@ impl Flows {
         self.refresh(attempt).await.map(|()| Step::Done)
     }
 
+    async fn lease(&self, connection: &Connection, credentials: &Credentials) -> Result<Option<Lease>> {
+        if self.failpoints().disabled(Defence::Lease) {
+            let attempt = uuid_v7(self.random(), self.now())?;
+            let Credentials { epoch, generation, .. } = *credentials;
+            return Ok(Some(Lease { epoch, generation, attempt }));
+        }
+        let length = Duration::try_from(self.inner.parts.lease).map_err(Error::internal)?;
+        self.store().take_lease(connection, credentials, length, &self.inner.parts.replica, self.now()).await
+    }
+
     /// Calls the provider under a lease, and stores what came of it.
     async fn refresh(&self, attempt: Attempt) -> Result<()> {
+        self.failpoints().reached(Point::RefreshBeforeCall).await?;
         let asked = self.now();
         match self.renewed(&attempt).await {
             Ok(grant) => {
+                self.failpoints().reached(Point::RefreshAfterAnswer).await?;
                 let old = Some(&attempt.credentials.tokens);
                 let grant_type = attempt.connection.grant_type;
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
@@ -164,6 +189,7 @@ impl Flows {
         let Attempt { connection, lease, provider, .. } = attempt;
         if let Verdict::Final(reason) = verdict {
             let reason = self.known_reason(attempt, *reason).await?;
+            let lease = &self.lease_of_refusal(attempt).await?;
             if self.store().put_needs_reauthorization(connection, lease, reason, self.now()).await? {
                 let ended = Connection { reason: Some(reason), ..connection.clone() };
                 return Err(reauthorize(&ended));
@@ -185,13 +211,24 @@ impl Flows {
         Err(refresh_failed(failure, verdict, provider))
     }
 
+    /// The lease under which a refusal counts: that of the token which was refused.
+    async fn lease_of_refusal(&self, attempt: &Attempt) -> Result<Lease> {
+        if !self.failpoints().disabled(Defence::Reread) {
+            return Ok(attempt.lease);
+        }
+        let name = (&attempt.connection.integration_id, &attempt.connection.id);
+        let (_, now) = self.credentials_of(&attempt.connection.project_id, name).await?;
+        Ok(Lease { epoch: now.epoch, ..attempt.lease })
+    }
+
     /// A refused refresh token may be one that the provider has replaced by a token that never arrived.
     async fn known_reason(
         &self,
         attempt: &Attempt,
         reason: ReauthorizationReason,
     ) -> Result<ReauthorizationReason> {
-        let refused = reason == ReauthorizationReason::GrantRefused;
+        let on_record = !self.failpoints().disabled(Defence::Journal);
+        let refused = reason == ReauthorizationReason::GrantRefused && on_record;
         if refused && self.store().was_unclear(&attempt.connection, attempt.lease.generation).await? {
             return Ok(ReauthorizationReason::RotationLost);
         }

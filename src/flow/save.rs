@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{Flows, refresh::Attempt};
 use crate::{
-    model::{Credentials, Error, Result, TokenSet, Uuid},
+    model::{Credentials, Defence, Error, Point, Result, TokenSet, Uuid},
     oauth::Grant,
     store::{RefreshedTokens, Written},
 };
@@ -29,20 +29,17 @@ pub(super) struct Unsaved {
 // === impl Unsaved ===
 
 impl Unsaved {
-    /// Whether there is one that replaces this generation.
-    pub(super) fn has(&self, row: Uuid, generation: i64) -> bool {
-        self.lock().get(&row).is_some_and(|(replaced, _)| *replaced == generation)
+    /// The one that replaces this generation, if there is one.
+    pub(super) fn get(&self, row: Uuid, generation: i64) -> Option<TokenSet> {
+        let unsaved = self.lock();
+        unsaved.get(&row).filter(|(replaced, _)| *replaced == generation).map(|(_, tokens)| tokens.clone())
     }
 
     /// Puts the token set in memory, if there is one, in the place of the one that it replaces.
-    pub(super) fn overlay(&self, row: Uuid, credentials: &mut Credentials) -> bool {
-        let unsaved = self.lock();
-        let Some((_, tokens)) = unsaved.get(&row).filter(|(replaced, _)| *replaced == credentials.generation)
-        else {
-            return false;
-        };
-        credentials.tokens = tokens.clone();
-        true
+    pub(super) fn overlay(&self, row: Uuid, credentials: &mut Credentials) {
+        if let Some(tokens) = self.get(row, credentials.generation) {
+            credentials.tokens = tokens;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (i64, TokenSet)>> {
@@ -57,6 +54,7 @@ impl Flows {
     pub(super) async fn save(&self, attempt: Attempt, grant: Grant, tokens: TokenSet) -> Result<()> {
         match self.try_save(&attempt, &grant, &tokens).await {
             Ok(written) => {
+                self.failpoints().reached(Point::RefreshAfterCommit).await?;
                 self.saved(&attempt, &grant, &tokens, written).await;
                 Ok(())
             }
@@ -88,9 +86,15 @@ impl Flows {
     }
 
     async fn try_save(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet) -> Result<Written, Error> {
+        self.failpoints().reached(Point::RefreshBeforeCommit).await?;
+        let mut lease = attempt.lease;
+        if self.failpoints().disabled(Defence::Epoch) {
+            let name = (&attempt.connection.integration_id, &attempt.connection.id);
+            lease.generation = self.credentials_of(&attempt.connection.project_id, name).await?.1.generation;
+        }
         let due_time = self.due_time(&attempt.provider, attempt.connection.grant_type, tokens)?;
         let refreshed = RefreshedTokens { tokens, granted_scopes: grant.scopes.as_deref(), due_time };
-        self.store().put_refreshed(&attempt.connection, &attempt.lease, &refreshed, self.now()).await
+        self.store().put_refreshed(&attempt.connection, &lease, &refreshed, self.now()).await
     }
 
     async fn saved(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet, written: Written) {

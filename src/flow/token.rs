@@ -47,14 +47,14 @@ impl Flows {
             return Err(Error::field("min_ttl", "is out of range: expected 0 seconds to 1 hour"));
         }
         let name = (&input.integration_id, &input.connection_id);
-        for _ in 1..TRIES {
+        for _ in 0..TRIES {
             if let Some(granted) = self.try_token(project, name, min_ttl, input.force_refresh).await? {
                 return Ok(granted);
             }
         }
-        // Somebody else's refreshes came first each time, and what they brought has expired by now: what there is.
-        let (connection, credentials) = self.credentials_of(project, name).await?;
-        self.granted(connection, credentials).await
+        let provider = self.credentials_of(project, name).await?.0.provider_id;
+        let problem = "its tokens expire before they arrive".to_owned();
+        Err(Error::ProviderUnavailable { provider, problem, retry_after: None })
     }
 
     /// Gets a token that fits. Nothing: it has been refreshed, and the one that came has expired already.

@@ -7,6 +7,9 @@ use uuid::Uuid;
 use super::{Error, FieldViolation, IntegrationId, OwnClient, ProjectId, ProviderId, Result};
 
 const MAX_PEM_BYTES: usize = 32 * 1024;
+const MAX_SECRET_BYTES: usize = 8192;
+/// How many secrets there may be beside the first.
+const MAX_FURTHER_SECRETS: usize = 3;
 const KEY_LABELS: [&str; 2] = ["PRIVATE KEY", "RSA PRIVATE KEY"];
 const NO_KEY: &str = "is no private key: expected unencrypted PEM of an RSA or P-256 key in PKCS #8 (`BEGIN PRIVATE KEY`), at most 32 KiB";
 const NO_CERTIFICATE: &str = "is no certificate: expected PEM, the client's first, at most 32 KiB";
@@ -26,6 +29,9 @@ pub struct Integration {
     pub client_id: String,
     /// The `client_secret` (RFC 6749, section 2.3.1). None for a public client.
     pub client_secret: Option<SecretString>,
+    /// Secrets that are tried in this order where the provider refuses the client with that one, so that it can be replaced
+    /// without an outage.
+    pub further_client_secrets: Vec<SecretString>,
     /// The private key, PEM: for signed assertions (RFC 7523) and client certificates (RFC 8705).
     pub private_key: Option<SecretString>,
     /// The key's id (RFC 7515, section 4.1.4), as the provider knows it.
@@ -64,6 +70,8 @@ pub struct IntegrationUpdate {
     pub client_id: Option<String>,
     /// A new client secret, or none.
     pub client_secret: Option<Option<SecretString>>,
+    /// New further client secrets, in the place of all.
+    pub further_client_secrets: Option<Vec<SecretString>>,
     /// A new private key, or none.
     pub private_key: Option<Option<SecretString>>,
     /// A new id of the key, or none.
@@ -87,8 +95,12 @@ impl Integration {
                 "is malformed: expected 1 to 1,024 printable ASCII characters",
             ));
         }
-        if self.client_secret.as_ref().is_some_and(|secret| secret.expose_secret().len() > 8192) {
+        let too_long = |secret: &SecretString| secret.expose_secret().len() > MAX_SECRET_BYTES;
+        if self.client_secret.as_ref().is_some_and(too_long) {
             bad.push(FieldViolation::new("client_secret", "is too long: expected at most 8,192 bytes"));
+        }
+        if let Some(problem) = self.further_problem() {
+            bad.push(FieldViolation::new("further_client_secrets", problem));
         }
         if self.private_key.as_ref().is_some_and(|key| !is_pem(key.expose_secret(), &KEY_LABELS)) {
             bad.push(FieldViolation::new("client_private_key", NO_KEY));
@@ -110,11 +122,33 @@ impl Integration {
         if bad.is_empty() { Ok(()) } else { Err(Error::FieldInvalid(bad)) }
     }
 
+    fn further_problem(&self) -> Option<&'static str> {
+        let further = &self.further_client_secrets;
+        let unfit = |secret: &SecretString| {
+            let secret = secret.expose_secret();
+            secret.is_empty() || secret.len() > MAX_SECRET_BYTES
+        };
+        if further.len() > MAX_FURTHER_SECRETS {
+            return Some("are too many: expected at most 3");
+        }
+        if further.iter().any(unfit) {
+            return Some("are malformed: expected 1 to 8,192 bytes each");
+        }
+        let orphaned = self.client_secret.is_none() && !further.is_empty();
+        orphaned.then_some("are there without a `client_secret`: set that one first, or remove these, too")
+    }
+
+    /// The client secrets, in the order in which they are tried.
+    pub fn client_secrets(&self) -> impl Iterator<Item = &SecretString> {
+        self.client_secret.iter().chain(&self.further_client_secrets)
+    }
+
     /// The same app, as another client.
     #[must_use]
     pub fn with_client(mut self, client: &OwnClient) -> Self {
         self.client_id.clone_from(&client.client_id);
         self.client_secret = Some(client.client_secret.clone());
+        self.further_client_secrets = Vec::new();
         self
     }
 
@@ -123,6 +157,7 @@ impl Integration {
     pub fn updated(mut self, update: IntegrationUpdate, now: OffsetDateTime) -> Self {
         self.client_id = update.client_id.unwrap_or(self.client_id);
         self.client_secret = update.client_secret.unwrap_or(self.client_secret);
+        self.further_client_secrets = update.further_client_secrets.unwrap_or(self.further_client_secrets);
         self.private_key = update.private_key.unwrap_or(self.private_key);
         self.private_key_id = update.private_key_id.unwrap_or(self.private_key_id);
         self.certificate = update.certificate.unwrap_or(self.certificate);

@@ -13,6 +13,7 @@ mod http;
 mod id_token;
 mod oauth1;
 mod response;
+mod secrets;
 mod token;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
 pub use self::id_token::Expected;
 pub use self::oauth1::{RequestToken, TokenCredentials};
-use self::response::Members;
+use self::{response::Members, secrets::Working};
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
     provider::Provider,
@@ -37,6 +38,7 @@ pub struct OAuthClient {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     metadata: Metadata,
+    working: Working,
 }
 
 /// One app at one provider, for one end user's config.
@@ -138,6 +140,10 @@ pub enum Failure {
         /// What it lacks.
         problem: String,
     },
+    /// Status 401 without an OAuth error. RFC 6749, section 5.2, keeps that status for the client, and demands an error beside
+    /// it: who leaves that out may as well mean the grant. So it proves nothing about either.
+    #[error("its status is 401 and it names no error")]
+    Unauthorized,
     /// An OAuth error (RFC 6749, section 5.2).
     #[error("{code}")]
     Refused {
@@ -154,7 +160,7 @@ impl OAuthClient {
     /// A client over this way out of the house.
     #[must_use]
     pub fn new(http: HttpClient, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { http, clock, random, metadata: Metadata::default() }
+        Self { http, clock, random, metadata: Metadata::default(), working: Working::default() }
     }
 
     /// The client, with the integration's certificate where the provider wants to see it.
@@ -191,6 +197,14 @@ impl Failure {
 
     fn invalid(problem: impl Into<String>) -> Self {
         Self::Invalid { problem: problem.into() }
+    }
+
+    /// Whether the client may be what was refused, so that another secret is worth a try.
+    fn may_be_of_client(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => matches!(code.as_str(), "invalid_client" | "unauthorized_client"),
+            failure => *failure == Self::Unauthorized,
+        }
     }
 
     /// The integration lacks what a request needs.

@@ -70,12 +70,15 @@ pub(super) fn canonical(
     if answer.status.is_redirection() {
         return Err(invalid("it is a redirect, which is never followed"));
     }
-    let object = parse(answer)?;
+    let unnamed =
+        |failure| if answer.status == StatusCode::UNAUTHORIZED { Failure::Unauthorized } else { failure };
+    let object = parse(answer).map_err(unnamed)?;
     if let Some(failure) = refusal(&object, provider, &answer.headers) {
         return Err(failure);
     }
     if !answer.status.is_success() {
-        return Err(invalid(&format!("its status is {} and it names no error", answer.status.as_u16())));
+        let problem = format!("its status is {} and it names no error", answer.status.as_u16());
+        return Err(unnamed(invalid(&problem)));
     }
     let object = normalized(object, provider, now)?;
     serde_json::to_vec(&object).map_err(|_| invalid("it could not be written as JSON"))

@@ -10,6 +10,7 @@ use oauth2::{
         BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
     },
 };
+use url::Url;
 
 use super::{Code, Endpoints, Failure, Grant, OAuthClient, Registration, dialect::Line, response::Members};
 use crate::{
@@ -35,16 +36,21 @@ impl OAuthClient {
     /// Redeems an authorization code (RFC 6749, section 4.1.3).
     pub async fn exchange(&self, registration: Registration<'_>, code: Code<'_>) -> Result<Grant, Failure> {
         let endpoints = self.endpoints(registration).await?;
-        let client = configured(registration, endpoints.token()?.clone());
-        let redirect = redirect_url(code.redirect_uri)?;
-        let mut request = client
-            .exchange_code(AuthorizationCode::new(code.code.expose_secret().to_owned()))
-            .set_redirect_uri(Cow::Owned(redirect));
-        if let Some(verifier) = code.code_verifier {
-            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
-        }
+        let (endpoint, redirect) = (endpoints.token()?, redirect_url(code.redirect_uri)?);
         let params = registration.provider.token_params(registration.config);
-        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
+        let (endpoints, redirect, params) = (&endpoints, &redirect, &params);
+        let request = |secret| async move {
+            let client = configured(registration, endpoint, secret);
+            let mut request = client
+                .exchange_code(AuthorizationCode::new(code.code.expose_secret().to_owned()))
+                .set_redirect_uri(Cow::Borrowed(redirect));
+            if let Some(verifier) = code.code_verifier {
+                let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
+                request = request.set_pkce_verifier(verifier);
+            }
+            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+        };
+        self.with_secrets(registration, request).await
     }
 
     /// Renews tokens (RFC 6749, section 6).
@@ -54,11 +60,16 @@ impl OAuthClient {
         refresh_token: &SecretString,
     ) -> Result<Grant, Failure> {
         let endpoints = self.endpoints(registration).await?;
-        let client = configured(registration, endpoints.refresh()?.clone());
+        let endpoint = endpoints.refresh()?;
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        let request = client.exchange_refresh_token(&refresh_token);
         let params = registration.provider.refresh_params(registration.config);
-        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
+        let (endpoints, refresh_token, params) = (&endpoints, &refresh_token, &params);
+        let request = |secret| async move {
+            let client = configured(registration, endpoint, secret);
+            let request = client.exchange_refresh_token(refresh_token);
+            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+        };
+        self.with_secrets(registration, request).await
     }
 
     /// Gets a token for the client itself (RFC 6749, section 4.4.2).
@@ -68,22 +79,28 @@ impl OAuthClient {
         scopes: &[String],
     ) -> Result<Grant, Failure> {
         let endpoints = self.endpoints(registration).await?;
-        let client = configured(registration, endpoints.token()?.clone());
-        let mut request = client.exchange_client_credentials();
-        if !scopes.is_empty() {
-            // One scope as far as the crate knows: it always joins with a space.
-            request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
-        }
+        let endpoint = endpoints.token()?;
         let params = registration.provider.client_credentials_params(registration.config);
-        granted(registration, request.request_async(&self.line(registration, &endpoints, params)?).await)
+        let (endpoints, params) = (&endpoints, &params);
+        let request = |secret| async move {
+            let client = configured(registration, endpoint, secret);
+            let mut request = client.exchange_client_credentials();
+            if !scopes.is_empty() {
+                // One scope as far as the crate knows: it always joins with a space.
+                request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
+            }
+            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+        };
+        self.with_secrets(registration, request).await
     }
 
     fn line<'a>(
         &self,
         registration: Registration<'a>,
         endpoints: &Endpoints,
-        mut params: StringMap,
+        params: &StringMap,
     ) -> Result<Line<'a>, Failure> {
+        let mut params = params.clone();
         if registration.provider.auth_method() == AuthMethod::PrivateKeyJwt {
             params.extend(self.assertion(registration, endpoints)?);
         }
@@ -92,23 +109,21 @@ impl OAuthClient {
     }
 }
 
-fn configured(registration: Registration<'_>, endpoint: url::Url) -> TokenClient<EndpointSet> {
+fn configured(
+    registration: Registration<'_>,
+    endpoint: &Url,
+    secret: Option<&SecretString>,
+) -> TokenClient<EndpointSet> {
     let Registration { provider, integration, .. } = registration;
     let client = <TokenClient>::new(ClientId::new(integration.client_id.clone()))
-        .set_token_uri(TokenUrl::from_url(endpoint));
-    let (auth_type, with_secret) = match provider.auth_method() {
-        AuthMethod::ClientSecretBasic => (AuthType::BasicAuth, true),
-        AuthMethod::ClientSecretPost => (AuthType::RequestBody, true),
-        AuthMethod::None | AuthMethod::PrivateKeyJwt | AuthMethod::TlsClientAuth => {
-            (AuthType::RequestBody, false)
-        }
-    };
-    let client = client.set_auth_type(auth_type);
-    match &integration.client_secret {
-        Some(secret) if with_secret => {
-            client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-        }
-        _ => client,
+        .set_token_uri(TokenUrl::from_url(endpoint.clone()));
+    let client = client.set_auth_type(match provider.auth_method() {
+        AuthMethod::ClientSecretBasic => AuthType::BasicAuth,
+        _ => AuthType::RequestBody,
+    });
+    match secret {
+        Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
+        None => client,
     }
 }
 

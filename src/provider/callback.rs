@@ -91,18 +91,18 @@ impl Provider {
         query.get(name).filter(|code| !code.is_empty())
     }
 
-    /// Checks what the entry declares of callbacks with a code: the provider's own MAC, expected parameters.
-    pub fn check_callback(
+    /// Checks what the entry declares of callbacks with a code: the provider's own MAC under any of the client secrets,
+    /// expected parameters.
+    pub fn check_callback<'a>(
         &self,
         query: &CallbackQuery,
         config: &Config,
-        client_secret: Option<&SecretString>,
+        client_secrets: impl IntoIterator<Item = &'a SecretString>,
     ) -> Result<()> {
-        if let Some(param) = &self.definition.callback.hmac_param {
-            let secret = client_secret.map_or("", |secret| secret.expose_secret());
-            if !mac_holds(query, param, secret) {
-                return Err(Error::CallbackInvalid(format!("its `{param}` does not match")));
-            }
+        if let Some(param) = &self.definition.callback.hmac_param
+            && !client_secrets.into_iter().any(|secret| mac_holds(query, param, secret.expose_secret()))
+        {
+            return Err(Error::CallbackInvalid(format!("its `{param}` does not match")));
         }
         for (name, template) in &self.definition.callback.expect {
             let expected = template.fill(|field| config.get(field));

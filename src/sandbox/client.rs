@@ -18,6 +18,17 @@ enum Credentials<'a> {
 // === impl Sandbox ===
 
 impl Sandbox {
+    /// Gives a client another secret. The one before is refused from then on.
+    pub fn replace_secret(&self, client_id: &str, secret: SecretString) {
+        self.memory().secrets.insert(client_id.to_owned(), secret);
+    }
+
+    /// A client's secret as it is now.
+    pub(super) fn secret_of(&self, client: &Client) -> Option<SecretString> {
+        let replaced = self.memory().secrets.get(&client.client_id).cloned();
+        replaced.or_else(|| client.client_secret.clone())
+    }
+
     /// The client that makes a request.
     pub(super) fn authenticate(&self, call: &Call, params: &Params) -> Result<&Client, Refusal> {
         let id = params.get("client_id");
@@ -49,7 +60,7 @@ impl Sandbox {
     fn check_secret(&self, method: AuthMethod, client_id: &str, secret: &str) -> Result<&Client, Refusal> {
         let allowed = self.quirks().auth_methods.contains(&method);
         let client = self.client(client_id).filter(|client| {
-            allowed && client.client_secret.as_ref().is_some_and(|expected| same(expected, secret))
+            allowed && self.secret_of(client).is_some_and(|expected| same(&expected, secret))
         });
         client.ok_or_else(|| Refusal::invalid_client(method == AuthMethod::Basic))
     }

@@ -155,7 +155,7 @@ impl Sandbox {
         let issued_at = (self.0.clock.now().unix_timestamp_nanos() / 1_000_000).to_string();
         let fill = |text: &str| text.replace("{host}", host).replace("{issued_at}", &issued_at);
         let id = members.get("id").and_then(Value::as_str).map(fill).unwrap_or_default();
-        let signature = STANDARD.encode(client.mac(&format!("{id}{issued_at}")));
+        let signature = STANDARD.encode(self.mac(client, &format!("{id}{issued_at}")));
         for (path, value) in members {
             let value = match value {
                 Value::String(text) => fill(text).replace("{signature}", &signature).into(),

@@ -26,6 +26,8 @@ pub(super) struct Memory {
     /// The nonces of signed requests.
     pub(super) nonces: Bounded<String, ()>,
     pub(super) failures: VecDeque<Failure>,
+    /// The secrets of clients that have another one than they came with, by their ids.
+    pub(super) secrets: BTreeMap<String, SecretString>,
     /// The counters. The collections of this book stay empty: they are beside it, bounded.
     pub(super) tally: Book,
     grants: Bounded<u64, Grant>,

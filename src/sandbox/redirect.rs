@@ -72,20 +72,20 @@ impl Sandbox {
         let mut pairs: Vec<_> = url.query_pairs().into_owned().collect();
         pairs.sort();
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        url.query_pairs_mut().append_pair(&self.quirks().hmac_param, &hex::encode(client.mac(&text)));
+        url.query_pairs_mut().append_pair(&self.quirks().hmac_param, &hex::encode(self.mac(client, &text)));
     }
 }
 
-// === impl Client ===
-
-impl Client {
-    /// The HMAC-SHA256 of a text under the client secret.
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104, section 2)")]
-    pub(super) fn mac(&self, text: &str) -> [u8; 32] {
-        let secret = self.client_secret.as_ref().map_or("", |secret| secret.expose_secret());
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().into()
+impl Sandbox {
+    /// The HMAC-SHA256 of a text under a client's secret.
+    pub(super) fn mac(&self, client: &Client, text: &str) -> [u8; 32] {
+        mac(self.secret_of(client).as_ref().map_or("", |secret| secret.expose_secret()), text)
     }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104, section 2)")]
+pub(super) fn mac(secret: &str, text: &str) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().into()
 }

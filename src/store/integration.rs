@@ -5,6 +5,7 @@ use sea_orm::{
     ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
+use zeroize::Zeroizing;
 
 use super::{
     Store, column,
@@ -14,14 +15,16 @@ use super::{
     },
     failed, is_duplicate, is_orphan,
     seal::{Place, row_name},
+    secrets::secret,
 };
 use crate::model::{
-    ClientFailure, Error, Integration, IntegrationId, OffsetDateTime, Page, PageRequest, ProjectId,
-    ProviderId, Result, SecretString, Uuid,
+    ClientFailure, Error, ExposeSecret, Integration, IntegrationId, OffsetDateTime, Page, PageRequest,
+    ProjectId, ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";
 const CLIENT_SECRET: &str = "client_secret";
+const FURTHER_CLIENT_SECRETS: &str = "further_client_secrets";
 const PRIVATE_KEY: &str = "private_key";
 
 impl Store {
@@ -38,6 +41,7 @@ impl Store {
                 CLIENT_SECRET,
                 integration.client_secret.as_ref(),
             )?),
+            further_client_secrets: Set(self.seal_further(integration)?),
             private_key: Set(self.seal_of(integration, PRIVATE_KEY, integration.private_key.as_ref())?),
             private_key_id: Set(integration.private_key_id.clone()),
             certificate: Set(integration.certificate.clone()),
@@ -104,6 +108,7 @@ impl Store {
         let done = Entity::update_many()
             .col_expr(Column::ClientId, Expr::value(new.client_id.clone()))
             .col_expr(Column::ClientSecret, Expr::value(client_secret))
+            .col_expr(Column::FurtherClientSecrets, Expr::value(self.seal_further(new)?))
             .col_expr(Column::PrivateKey, Expr::value(private_key))
             .col_expr(Column::PrivateKeyId, Expr::value(new.private_key_id.clone()))
             .col_expr(Column::Certificate, Expr::value(new.certificate.clone()))
@@ -187,6 +192,17 @@ impl Store {
         secret.map(|secret| self.keys.seal_text(&*self.random, place, secret)).transpose()
     }
 
+    /// The further secrets as one sealed JSON list; none are no column.
+    fn seal_further(&self, integration: &Integration) -> Result<Option<Vec<u8>>> {
+        let further: Vec<_> =
+            integration.further_client_secrets.iter().map(ExposeSecret::expose_secret).collect();
+        if further.is_empty() {
+            return Ok(None);
+        }
+        let json = SecretString::from(column::json(&further)?);
+        self.seal_of(integration, FURTHER_CLIENT_SECRETS, Some(&json))
+    }
+
     fn integration(&self, row: Model) -> Result<Integration> {
         let name = row_name(row.id);
         let open = |column, sealed: Option<&[u8]>| {
@@ -195,9 +211,13 @@ impl Store {
         };
         let client_secret = open(CLIENT_SECRET, row.client_secret.as_deref())?;
         let private_key = open(PRIVATE_KEY, row.private_key.as_deref())?;
+        let further = open(FURTHER_CLIENT_SECRETS, row.further_client_secrets.as_deref())?;
+        let further: Vec<Zeroizing<String>> =
+            further.map_or_else(|| Ok(Vec::new()), |json| column::parse(json.expose_secret()))?;
         Ok(Integration {
             row_id: row.id,
             client_secret,
+            further_client_secrets: further.into_iter().map(secret).collect(),
             private_key,
             private_key_id: row.private_key_id,
             certificate: row.certificate,

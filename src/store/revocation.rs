@@ -1,5 +1,7 @@
 //! The outbox of revocations: tokens that nobody needs any more, until their provider knows.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -16,8 +18,8 @@ use super::{
     secrets::{exposed, secret, text},
 };
 use crate::model::{
-    Config, ConnectionId, Integration, IntegrationId, OffsetDateTime, ProjectId, ProviderId, Result,
-    Revocation, SecretString, StringMap, Uuid,
+    Config, ConnectionId, ExposeSecret as _, Integration, IntegrationId, OffsetDateTime, ProjectId,
+    ProviderId, Result, Revocation, SecretString, StringMap, Uuid,
 };
 
 const TABLE: &str = "revocations";
@@ -29,9 +31,10 @@ struct Payload {
     access_token: Zeroizing<String>,
     refresh_token: Option<Zeroizing<String>>,
     config: StringMap,
-    secrets: std::collections::BTreeMap<String, Zeroizing<String>>,
+    secrets: BTreeMap<String, Zeroizing<String>>,
     client_id: String,
     client_secret: Option<Zeroizing<String>>,
+    further_client_secrets: Vec<Zeroizing<String>>,
     private_key: Option<Zeroizing<String>>,
     private_key_id: Option<String>,
     certificate: Option<String>,
@@ -53,6 +56,7 @@ impl Store {
             secrets: exposed(&revocation.config.secrets),
             client_id: client.client_id.clone(),
             client_secret: text(client.client_secret.as_ref()),
+            further_client_secrets: client.further_client_secrets.iter().map(exposed_one).collect(),
             private_key: text(client.private_key.as_ref()),
             private_key_id: client.private_key_id.clone(),
             certificate: client.certificate.clone(),
@@ -130,10 +134,7 @@ impl Store {
     fn revocation(&self, row: Model) -> Result<Revocation> {
         let name = row_name(row.id);
         let opened = self.keys.open_text(Place::new(TABLE, PAYLOAD, &name, &row.project_id), &row.payload)?;
-        let payload: Payload = {
-            use crate::model::ExposeSecret as _;
-            column::parse(opened.expose_secret())?
-        };
+        let payload: Payload = column::parse(opened.expose_secret())?;
         let create_time = column::time(row.create_time)?;
         let (project_id, integration_id) =
             (ProjectId::stored(row.project_id), IntegrationId::stored(row.integration_id));
@@ -155,6 +156,7 @@ impl Store {
                 provider_id: provider_id.clone(),
                 client_id: payload.client_id,
                 client_secret: payload.client_secret.map(secret),
+                further_client_secrets: payload.further_client_secrets.into_iter().map(secret).collect(),
                 private_key: payload.private_key.map(secret),
                 private_key_id: payload.private_key_id,
                 certificate: payload.certificate,
@@ -175,6 +177,5 @@ impl Store {
 }
 
 fn exposed_one(secret: &SecretString) -> Zeroizing<String> {
-    use crate::model::ExposeSecret as _;
     Zeroizing::new(secret.expose_secret().to_owned())
 }

@@ -40,6 +40,7 @@ mod reflection;
 mod refresh;
 mod refresh_race;
 mod reload;
+mod secrets;
 mod settings;
 mod signature;
 mod store;

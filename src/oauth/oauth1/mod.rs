@@ -46,7 +46,7 @@ impl OAuthClient {
         let endpoint = endpoint.map_err(|error| Failure::own_fault(&error))?;
         let endpoint = endpoint.ok_or_else(|| Failure::invalid("its entry has no request token endpoint"))?;
         let params = [("oauth_callback", callback)];
-        let answer = self.signed(registration, endpoint, &params, None).await?;
+        let answer = self.signed(registration, &endpoint, &params, None).await?;
         // Without this a provider speaks OAuth 1.0, in which anybody can finish anybody's flow (RFC 5849, section 2.1).
         if answer.get("oauth_callback_confirmed").and_then(Value::as_str) != Some("true") {
             return Err(Failure::invalid("it did not confirm the callback"));
@@ -91,7 +91,7 @@ impl OAuthClient {
             ("oauth_token", request_token.token.expose_secret()),
             ("oauth_verifier", verifier.expose_secret()),
         ];
-        let mut answer = self.signed(registration, endpoint, &params, Some(&request_token.secret)).await?;
+        let mut answer = self.signed(registration, &endpoint, &params, Some(&request_token.secret)).await?;
         let (token, secret) = credentials(&answer)?;
         answer.remove("oauth_token");
         answer.remove("oauth_token_secret");
@@ -105,7 +105,21 @@ impl OAuthClient {
     async fn signed(
         &self,
         registration: Registration<'_>,
-        endpoint: Url,
+        endpoint: &Url,
+        params: &[(&str, &str)],
+        token_secret: Option<&SecretString>,
+    ) -> Result<Map<String, Value>, Failure> {
+        let request = |secret| self.signed_with(secret, registration, endpoint, params, token_secret);
+        let answer = self.with_secrets(registration, request).await;
+        // There are no error codes: what the status means is said in the words of OAuth 2.0.
+        answer.map_err(|failure| if failure == Failure::Unauthorized { denied(401) } else { failure })
+    }
+
+    async fn signed_with(
+        &self,
+        consumer_secret: Option<&SecretString>,
+        registration: Registration<'_>,
+        endpoint: &Url,
         params: &[(&str, &str)],
         token_secret: Option<&SecretString>,
     ) -> Result<Map<String, Value>, Failure> {
@@ -114,12 +128,12 @@ impl OAuthClient {
         let signer = Signer {
             method: registration.provider.signature_method(),
             consumer_key: &integration.client_id,
-            consumer_secret: integration.client_secret.as_ref(),
+            consumer_secret,
             token_secret,
             timestamp: self.clock.now().unix_timestamp(),
             nonce: nonce.expose_secret(),
         };
-        let mut authorization = HeaderValue::from_str(&signer.header("POST", &endpoint, params))
+        let mut authorization = HeaderValue::from_str(&signer.header("POST", endpoint, params))
             .map_err(|_| Failure::invalid("no request could be made of it"))?;
         authorization.set_sensitive(true);
         let mut request = oauth2::HttpRequest::new(Vec::new());
@@ -134,7 +148,7 @@ impl OAuthClient {
     }
 }
 
-/// OAuth 1.0a has no error codes: what a status means is said in the words of OAuth 2.0.
+/// What a status says.
 fn judged(status: StatusCode, headers: &oauth2::http::HeaderMap) -> Result<(), Failure> {
     let number = status.as_u16();
     if status.is_success() {
@@ -144,11 +158,16 @@ fn judged(status: StatusCode, headers: &oauth2::http::HeaderMap) -> Result<(), F
         let problem = format!("it answered with status {number}");
         return Err(Failure::Unavailable { problem, retry_after: retry_after(headers), unclear: true });
     }
-    if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-        let description = Some(format!("it answered with status {number}"));
-        return Err(Failure::Refused { code: "access_denied".to_owned(), description });
-    }
-    Err(Failure::invalid(format!("its status is {number}")))
+    Err(match status {
+        StatusCode::UNAUTHORIZED => Failure::Unauthorized,
+        StatusCode::FORBIDDEN => denied(number),
+        _ => Failure::invalid(format!("its status is {number}")),
+    })
+}
+
+fn denied(status: u16) -> Failure {
+    let description = Some(format!("it answered with status {status}"));
+    Failure::Refused { code: "access_denied".to_owned(), description }
 }
 
 fn credentials(answer: &Map<String, Value>) -> Result<(SecretString, SecretString), Failure> {

@@ -80,7 +80,7 @@ impl Sandbox {
         let quirks = self.quirks();
         let client = self.client(signed.get("oauth_consumer_key")?);
         let client = client.ok_or(Problem::unauthorized("consumer_key_unknown"))?;
-        let secret = client.client_secret.as_ref().ok_or(Problem::unauthorized("consumer_key_rejected"))?;
+        let secret = self.secret_of(client).ok_or(Problem::unauthorized("consumer_key_rejected"))?;
         let method = quirks.oauth1.as_ref().map(|oauth1| oauth1.signature_method).unwrap_or_default();
         if signed.get("oauth_signature_method")? != method.name() {
             return Err(Problem::bad("signature_method_rejected"));

@@ -13,6 +13,7 @@ pub struct Model {
     pub provider_id: String,
     pub client_id: String,
     pub client_secret: Option<Vec<u8>>,
+    pub further_client_secrets: Option<Vec<u8>>,
     pub private_key: Option<Vec<u8>>,
     pub private_key_id: Option<String>,
     pub certificate: Option<String>,

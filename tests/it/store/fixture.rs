@@ -120,6 +120,7 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         provider_id: ProviderId::parse("zendesk").unwrap(),
         client_id: "client".to_owned(),
         client_secret: Some(secret("client-secret")),
+        further_client_secrets: vec![secret("further-one"), secret("further-two")],
         private_key: Some(secret("private-key")),
         private_key_id: Some("key-1".to_owned()),
         certificate: Some("certificate".to_owned()),

@@ -32,7 +32,8 @@ async fn an_integration_comes_back_as_it_went_in(kind: Kind) {
     let sent = &house.integration;
     let by_row = house.store.get_integration_row(&house.project, sent.row_id).await.unwrap();
     for got in [get(&house, "zendesk").await.unwrap(), by_row.unwrap()] {
-        assert_eq!(client_secret(&got), Some("client-secret"));
+        let secrets: Vec<_> = got.client_secrets().map(ExposeSecret::expose_secret).collect();
+        assert_eq!(secrets, ["client-secret", "further-one", "further-two"]);
         assert_eq!((got.row_id, &got.project_id, &got.id), (sent.row_id, &sent.project_id, &sent.id));
         assert_eq!((&got.provider_id, &got.client_id), (&sent.provider_id, &sent.client_id));
         assert_eq!((&got.scopes, &got.user_scopes), (&sent.scopes, &sent.user_scopes));

@@ -63,6 +63,8 @@ async fn no_secret_lies_in_clear(kind: Kind) {
         ("SELECT access_token FROM connections", b"access-one".as_slice()),
         ("SELECT refresh_token FROM connections", b"refresh-one"),
         ("SELECT client_secret FROM integrations", b"client-secret"),
+        ("SELECT further_client_secrets FROM integrations", b"further-one"),
+        ("SELECT further_client_secrets FROM integrations", b"further-two"),
         ("SELECT hmac_key_1 FROM projects", key),
         ("SELECT hmac_key_2 FROM projects", key),
         ("SELECT code_verifier FROM flows", b"verifier"),
@@ -133,12 +135,18 @@ async fn a_secret_of_another_integration_does_not_open(kind: Kind) {
     other.client_secret = Some(secret("another"));
     house.store.insert_integration(&other).await.unwrap();
     let theirs = "SELECT client_secret FROM integrations WHERE integration_id = 'shopify'";
-    house
-        .execute(&format!(
-            "UPDATE integrations SET client_secret = ({theirs}) WHERE integration_id = 'zendesk'"
-        ))
-        .await;
-    assert!(is_internal(&house.store.get_integration(&house.project, &house.integration.id).await));
+    let own = &house.integration;
+    for column in ["further_client_secrets", "client_secret"] {
+        let theirs = theirs.replace("client_secret", column);
+        house
+            .execute(&format!(
+                "UPDATE integrations SET {column} = ({theirs}) WHERE integration_id = 'zendesk'"
+            ))
+            .await;
+        assert!(is_internal(&house.store.get_integration(&house.project, &own.id).await), "{column}");
+        assert!(house.store.put_integration(own, own).await.unwrap());
+        assert!(house.store.get_integration(&house.project, &own.id).await.unwrap().is_some(), "{column}");
+    }
     assert!(house.store.get_integration(&house.project, &other.id).await.unwrap().is_some());
 }
 
