@@ -53,6 +53,7 @@ fn columns() -> Vec<(&'static str, ColumnDef)> {
         ("connections", big_integer("failures").default(0).to_owned()),
         ("connections", big_integer_null("failure_time")),
         ("connections", string_null("failure_code")),
+        ("connections", string_null("failure_error")),
         // Nobody asks the provider again before.
         ("connections", big_integer_null("retry_time")),
         // When a server looks after the row unasked.

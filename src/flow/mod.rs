@@ -13,6 +13,7 @@ mod due;
 mod failure;
 mod import;
 mod integration;
+mod lifetime;
 mod pause;
 mod persist;
 mod project;
@@ -21,6 +22,7 @@ mod refresh;
 mod revoke;
 mod save;
 mod token;
+mod watch;
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub use project::{FirstKey, NewApiKey};
 use save::Unsaved;
 pub use token::{GetInput, Granted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use watch::Watches;
+pub use watch::{ConnectionWatch, FeedNews, FlowNews, FlowWatch};
 
 use crate::{
     model::{
@@ -81,6 +85,8 @@ pub struct Parts {
     pub replica: String,
     /// Whether tokens are renewed before anybody asks.
     pub refresh_ahead: bool,
+    /// How long a stream says nothing.
+    pub heartbeat: std::time::Duration,
     /// Says that the server stops.
     pub stopping: CancellationToken,
     /// Where it fails on purpose. Nothing but in test builds.
@@ -94,6 +100,7 @@ struct Inner {
     unsaved: Unsaved,
     strikes: Strikes,
     hands: Hands,
+    watches: Watches,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
 }
@@ -109,6 +116,7 @@ impl Flows {
                 unsaved: Unsaved::default(),
                 strikes: Strikes::default(),
                 hands: Hands::default(),
+                watches: Watches::default(),
                 tasks: TaskTracker::new(),
             }),
         }

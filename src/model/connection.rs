@@ -52,6 +52,8 @@ pub enum FailureKind {
 pub struct RefreshFailure {
     /// Why, the last time.
     pub kind: FailureKind,
+    /// The provider's error then (RFC 6749, section 5.2), if that was why.
+    pub oauth_error: Option<String>,
     /// How many.
     pub count: i64,
     /// Since when.
@@ -224,6 +226,12 @@ impl Credentials {
 }
 
 impl Connection {
+    /// What finds it.
+    #[must_use]
+    pub fn name(&self) -> (&ProjectId, &IntegrationId, &ConnectionId) {
+        (&self.project_id, &self.integration_id, &self.id)
+    }
+
     /// The version of the metadata, as callers see it.
     #[must_use]
     pub fn etag(&self) -> String {

@@ -6,6 +6,7 @@ mod backoff;
 mod clock;
 mod config;
 mod connection;
+mod cursor;
 mod error;
 mod event;
 mod failpoint;
@@ -18,6 +19,7 @@ mod metadata;
 mod page;
 mod project;
 mod random;
+mod reason;
 mod return_url;
 mod revocation;
 mod signature;
@@ -29,13 +31,15 @@ pub use connection::{
     Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
     ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
+pub use cursor::{Cursor, CursorScope};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
 #[cfg(feature = "failpoints")]
 pub use failpoint::Action;
 pub use failpoint::{Defence, Failpoints, Point};
 pub use flow::{
-    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
+    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStage, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL,
+    StringMap,
 };
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};

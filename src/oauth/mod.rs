@@ -1,4 +1,5 @@
-//! Speaks OAuth to providers: finds their endpoints, builds authorization URLs, exchanges codes, refreshes tokens.
+//! Speaks OAuth to providers: finds their endpoints, builds authorization URLs, exchanges codes, refreshes and revokes
+//! tokens.
 //!
 //! Knows the RFCs and a provider's entry, not rows. The `oauth2` crate builds the requests of OAuth 2.0; [`dialect`] writes
 //! them as the provider wants them, and [`response`] turns what it answers into what RFC 6749 says it should. [`oauth1`]
@@ -7,12 +8,16 @@
 mod api;
 mod assertion;
 mod authorize;
+mod client;
 mod dialect;
 mod endpoints;
 mod http;
 mod id_token;
+mod jwt;
+mod lifetime;
 mod oauth1;
 mod response;
+mod revoke;
 mod secrets;
 mod token;
 
@@ -24,7 +29,10 @@ pub use self::endpoints::Endpoints;
 use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
 pub use self::id_token::Expected;
+pub use self::jwt::jwt_expiry;
+pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
+pub use self::revoke::Revoked;
 use self::{response::Members, secrets::Working};
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
@@ -101,20 +109,6 @@ pub struct Grant {
     pub members: Members,
 }
 
-/// TMP
-#[derive(Debug)]
-pub enum Revoked {
-    /// TMP
-    Done,
-}
-
-impl OAuthClient {
-    /// TMP
-    pub async fn revoke(&self, _: Registration<'_>, _: &crate::model::TokenSet) -> Result<Revoked, Failure> {
-        Ok(Revoked::Done)
-    }
-}
-
 /// Why a provider granted nothing. It never holds anything that the provider said but an OAuth error, cleaned and capped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -185,6 +179,15 @@ impl Failure {
     pub fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The OAuth error, if that is why.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
             _ => None,
         }
     }

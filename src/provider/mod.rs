@@ -12,6 +12,7 @@ mod definition;
 mod entry;
 mod field;
 pub mod import;
+mod life;
 mod lines;
 mod params;
 mod path;
@@ -28,10 +29,11 @@ pub use callback::{CallbackQuery, MAX_QUERY_BYTES};
 pub use capture::{Source, Unfit};
 pub use catalog::{Catalog, Fault, Transport};
 pub use definition::{
-    AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod, TokenError,
-    TokenResponse,
+    ApiMethod, AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod,
+    TokenError, TokenResponse,
 };
 pub use field::Field;
+pub use life::RefreshError;
 pub use path::{Path, text_of};
 pub use pin::HostPin;
 pub use request::ApiRequest;
@@ -70,20 +72,13 @@ pub struct Provider {
     token_endpoint: Option<Address>,
     refresh_endpoint: Option<Address>,
     revocation_endpoint: Option<Address>,
+    introspection_endpoint: Option<Address>,
     request_token_endpoint: Option<Address>,
     issuer: Option<Address>,
     lookup: Option<Request>,
     verification: Option<Request>,
+    revocation: Option<Request>,
     fields: Vec<Field>,
-}
-
-/// TMP
-#[derive(Debug)]
-pub enum RefreshError {
-    /// TMP
-    Final,
-    /// TMP
-    Transient,
 }
 
 /// A provider that many share.
@@ -134,30 +129,6 @@ impl Provider {
         [authorization_endpoint, token_endpoint, revocation_endpoint].map(|endpoint| {
             endpoint.as_ref().and_then(|endpoint| endpoint.0.first()).map_or("", String::as_str)
         })
-    }
-
-    /// TMP
-    #[must_use]
-    pub fn revokes(&self) -> bool {
-        self.revocation_endpoint.is_some() && false
-    }
-
-    /// TMP
-    #[must_use]
-    pub fn revocation_ends_all_grants(&self) -> bool {
-        false
-    }
-
-    /// TMP
-    #[must_use]
-    pub fn refresh_token_idle(&self) -> Option<crate::model::Duration> {
-        None
-    }
-
-    /// TMP
-    #[must_use]
-    pub fn refresh_error(&self, _: &str) -> Option<RefreshError> {
-        None
     }
 
     /// The fields of its connection config.

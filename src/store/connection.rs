@@ -178,6 +178,7 @@ fn failure(row: &Model) -> Result<Option<RefreshFailure>> {
     let kind = FailureKind::parse(code);
     Ok(Some(RefreshFailure {
         kind: kind.ok_or_else(|| column::inconsistent(TABLE, row.id, "failure_code"))?,
+        oauth_error: row.failure_error.clone(),
         count: row.failures,
         since: column::time(since)?,
         retry_time: column::time(retry_time)?,

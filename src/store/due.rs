@@ -89,7 +89,12 @@ impl Store {
             .exec_with_returning(&self.db)
             .await
             .map_err(failed)?;
-        claimed.into_iter().map(|row| Ok(Due { connection: connection(row)?, claimed_until })).collect()
+        // A row that makes no sense holds up nobody but itself: it is looked at again when its claim runs out.
+        let readable = claimed.into_iter().filter_map(|row| {
+            let connection = connection(row).inspect_err(|error| tracing::error!(%error, "a due row"));
+            Some(Due { connection: connection.ok()?, claimed_until })
+        });
+        Ok(readable.collect())
     }
 
     /// Makes a claimed row due at another time, if nobody has touched it since. Without one, it is due no more.

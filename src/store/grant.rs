@@ -11,7 +11,7 @@ use super::{
     connection::{TABLE, state_name},
     entity::connection::{ActiveModel, Column, Entity, Model},
     failed,
-    flow::end_flow,
+    flow_status::end_flow,
     is_duplicate, is_orphan,
     seal::{Place, row_name},
     secrets::SecretsColumn,
@@ -126,6 +126,7 @@ impl Store {
             failures: Set(0),
             failure_time: Set(None),
             failure_code: Set(None),
+            failure_error: Set(None),
             retry_time: Set(None),
             due_time: Set(grant.due_time.map(column::micros)),
             create_time: Set(column::micros(now)),
@@ -238,6 +239,7 @@ impl Store {
             .col_expr(Column::Failures, Expr::value(0_i64))
             .col_expr(Column::FailureTime, Expr::value(None::<i64>))
             .col_expr(Column::FailureCode, Expr::value(None::<String>))
+            .col_expr(Column::FailureError, Expr::value(None::<String>))
             .col_expr(Column::RetryTime, Expr::value(None::<i64>))
             .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
             .col_expr(Column::RefreshTime, Expr::value(column::micros(now)));

@@ -12,6 +12,7 @@ mod due;
 mod entity;
 mod event;
 mod flow;
+mod flow_status;
 mod grant;
 mod integration;
 mod journal;
@@ -26,6 +27,7 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, sqlx};
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
+use tokio::sync::watch;
 use url::Url;
 
 pub use due::{Due, DueLimits};
@@ -48,6 +50,7 @@ pub struct Store {
     db: DatabaseConnection,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
+    recorded: watch::Sender<()>,
 }
 
 /// Where the database is.
@@ -81,7 +84,7 @@ impl Store {
                     .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
             });
         let db = patiently(|| Database::connect(connect.clone()), is_locked).await.map_err(failed)?;
-        Ok(Self { db, keys: Arc::new(keys), random })
+        Ok(Self { db, keys: Arc::new(keys), random, recorded: watch::Sender::new(()) })
     }
 
     /// Brings the schema up to date. Of several that do so at once, the others fail on what one has done already, and find

@@ -155,6 +155,25 @@ impl Store {
         self.not_written(connection, lease, now).await
     }
 
+    /// Corrects when an access token expires, if it is still the row's.
+    pub async fn put_expiry(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        expire_time: OffsetDateTime,
+        due_time: Option<OffsetDateTime>,
+    ) -> Result<()> {
+        Entity::update_many()
+            .col_expr(Column::TokenExpireTime, Expr::value(column::micros(expire_time)))
+            .col_expr(Column::DueTime, Expr::value(due_time.map(column::micros)))
+            .filter(of(connection))
+            .filter(Column::Generation.eq(credentials.generation))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Nothing was written: by whose doing? An earlier try whose commit was not confirmed counts as this one.
     async fn not_written(
         &self,
@@ -188,6 +207,7 @@ impl Store {
             .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
             .col_expr(Column::FailureTime, Expr::col(Column::FailureTime).if_null(column::micros(now)))
             .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
+            .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
             .col_expr(Column::RetryTime, Expr::value(retry_time))
             .col_expr(Column::DueTime, Expr::value(retry_time))
             .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
@@ -282,10 +302,12 @@ impl Store {
 }
 
 /// Why an attempt failed that may succeed another time, and when that is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Setback {
     /// Why.
     pub kind: FailureKind,
+    /// The provider's error, if that is why.
+    pub oauth_error: Option<String>,
     /// How the journal has it.
     pub outcome: AttemptOutcome,
     /// The provider is not asked again before.

@@ -47,3 +47,4 @@ mod store;
 mod storm;
 mod tenant;
 mod trouble;
+mod watch;

@@ -159,6 +159,9 @@ async fn while_the_provider_is_away_the_old_token_is_served_as_long_as_it_is_val
         let (_, token) = server.get(fresh_for(30)).await?;
         assert_eq!(token, old);
         assert_eq!(provider.sandbox.book().token_requests.len(), tries + 2, "it was tried");
+        server.get(fresh_for(30)).await?;
+        assert_eq!(provider.sandbox.book().token_requests.len(), tries + 2, "it is left alone for a moment");
+        server.clock.wait_out();
     }
     server.clock.advance(Duration::minutes(10));
     provider.sandbox.fail_next(Failure::RetryAfter(503, "30".to_owned()));
@@ -167,6 +170,9 @@ async fn while_the_provider_is_away_the_old_token_is_served_as_long_as_it_is_val
     assert_eq!(refused.retry, Some(std::time::Duration::from_secs(30)));
     assert_eq!(refused.metadata["provider_id"], "sandbox");
     assert_eq!(basic(&server, "sandbox", "u1").await?.state(), State::Active);
+    server.clock.advance(Duration::seconds(29));
+    assert_refused(server.token("sandbox", "u1").await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    server.clock.advance(Duration::seconds(1));
 
     let (_, new) = server.token("sandbox", "u1").await?;
     assert!(works(&provider, &new.access_token).await);
@@ -188,6 +194,7 @@ async fn an_answer_that_makes_no_sense_loses_nothing() -> TestResult {
         let refused = server.token("sandbox", "u1").await;
         assert_refused(refused, Code::FailedPrecondition, "PROVIDER_RESPONSE_INVALID");
         assert_eq!(basic(&server, "sandbox", "u1").await?.state(), State::Active, "{failure:?}");
+        server.clock.advance(Duration::minutes(5));
     }
     let (_, token) = server.token("sandbox", "u1").await?;
     assert!(works(&provider, &token.access_token).await);
@@ -240,6 +247,7 @@ async fn a_refused_client_is_not_the_connections_fault() -> TestResult {
         let refused = assert_refused(refused, Code::FailedPrecondition, "CLIENT_REJECTED");
         assert_eq!((&*refused.metadata["provider_id"], &*refused.metadata["oauth_error"]), ("sandbox", code));
         assert_eq!(basic(&server, "sandbox", "u1").await?.state(), State::Active);
+        server.clock.wait_out();
     }
     let (_, token) = server.token("sandbox", "u1").await?;
     assert!(works(&provider, &token.access_token).await);

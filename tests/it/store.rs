@@ -1,6 +1,9 @@
 //! The store, through its own interface, on SQLite and on PostgreSQL: the same suite runs on both.
 
 mod connection;
+mod due;
+mod event;
+mod feed;
 mod fixture;
 mod flow;
 mod integration;

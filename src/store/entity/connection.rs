@@ -33,6 +33,7 @@ pub struct Model {
     pub failures: i64,
     pub failure_time: Option<i64>,
     pub failure_code: Option<String>,
+    pub failure_error: Option<String>,
     pub retry_time: Option<i64>,
     pub due_time: Option<i64>,
     pub create_time: i64,

@@ -191,6 +191,7 @@ impl Drive<'_> {
             let failed = self.server.get(request).await;
             assert_eq!(failed.as_ref().err().map(Status::code), Some(reason), "{failed:?}");
             self.canaries.refused(failed);
+            self.server.clock.wait_out();
         }
     }
 

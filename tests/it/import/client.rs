@@ -209,6 +209,7 @@ async fn the_integrations_client_that_is_refused_later_is_not_the_connections_fa
     let refusal = assert_refused(acme.get().await, Code::FailedPrecondition, "CLIENT_REJECTED");
     assert_eq!(refusal.metadata["provider_id"], "acme");
     assert_eq!(acme.basic().await?.state(), State::Active);
+    acme.clock.wait_out();
     assert!(works(&acme.provider, &acme.token().await?).await);
     Ok(())
 }
@@ -221,6 +222,7 @@ async fn a_renewal_that_fails_for_the_moment_changes_nothing() -> TestResult {
     acme.provider.sandbox.fail_next(Failure::Status(503));
     assert_refused(acme.get().await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
     assert_eq!(acme.basic().await?.state(), State::Active);
+    acme.clock.wait_out();
     acme.token().await?;
     Ok(())
 }

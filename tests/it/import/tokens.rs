@@ -93,6 +93,7 @@ async fn a_refresh_token_alone_gets_the_first_access_token() -> TestResult {
     assert_eq!(acme.token_requests(), [], "an Import does not refresh");
     acme.provider.sandbox.fail_next(Failure::Status(503));
     assert_refused(acme.get().await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    acme.clock.wait_out();
     renew_next(&acme, "at-1", "canary-rt-2");
     assert_eq!(acme.token().await?, "at-1");
     assert_eq!(acme.last_request().form["refresh_token"], "canary-rt-1");

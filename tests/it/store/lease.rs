@@ -284,6 +284,7 @@ async fn a_failure_is_counted_under_the_lease_only(kind: Kind) {
     let (mut connection, mut lease) = taken(&house).await;
     let setback = |minutes| Setback {
         kind: FailureKind::ProviderUnavailable,
+        oauth_error: Some("server_error".to_owned()),
         outcome: AttemptOutcome::Unanswered,
         retry_time: start() + Duration::minutes(minutes),
     };
@@ -297,7 +298,8 @@ async fn a_failure_is_counted_under_the_lease_only(kind: Kind) {
         let kind = FailureKind::ProviderUnavailable;
         let retry_time = start() + Duration::minutes(count);
         let since = start() + Duration::SECOND;
-        assert_eq!(after.failure, Some(RefreshFailure { kind, count, since, retry_time }));
+        let oauth_error = Some("server_error".to_owned());
+        assert_eq!(after.failure, Some(RefreshFailure { kind, oauth_error, count, since, retry_time }));
         assert_eq!(after.state, ConnectionState::Active);
         assert!(!is_leased(&house).await);
         lease = take(&house, &after, &credentials).await.unwrap();
@@ -310,8 +312,12 @@ async fn a_failure_is_counted_under_the_lease_only(kind: Kind) {
 async fn a_refresh_forgets_the_failures_before_it(kind: Kind) {
     let house = House::new(kind).await;
     let (connection, lease) = taken(&house).await;
-    let setback =
-        Setback { kind: FailureKind::ClientRejected, outcome: AttemptOutcome::Failed, retry_time: start() };
+    let setback = Setback {
+        kind: FailureKind::ClientRejected,
+        oauth_error: None,
+        outcome: AttemptOutcome::Failed,
+        retry_time: start(),
+    };
     assert!(house.store.put_refresh_failure(&connection, &lease, &setback, start()).await.unwrap());
     let (failing, credentials) = house.get("ada").await;
     let lease = take(&house, &failing, &credentials).await.unwrap();

@@ -11,7 +11,15 @@ use tokenwell::model::{Clock, Duration, OffsetDateTime};
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicI64>);
 
+/// Longer than a provider is left alone after its first few failures.
+const BACKOFF: Duration = Duration::seconds(10);
+
 impl ManualClock {
+    /// Waits until a provider that has failed once or twice is asked again.
+    pub fn wait_out(&self) {
+        self.advance(BACKOFF);
+    }
+
     /// A clock at a moment of 2026.
     pub fn new() -> Self {
         Self(Arc::new(AtomicI64::new(1_790_000_000_000_000)))
