@@ -26,6 +26,7 @@ mod fresh;
 mod gateway;
 mod gateway_link;
 mod gateway_page;
+mod grace;
 mod house;
 mod import;
 mod injection;
