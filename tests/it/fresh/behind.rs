@@ -55,7 +55,7 @@ async fn a_renewal_behind_that_fails_is_not_the_callers_matter() -> TestResult {
     assert_eq!(acme.token().await?, old);
     let well = until(async || acme.basic().await.unwrap(), |it| it.refresh_failure.is_none()).await;
     assert_ne!(acme.token().await?, old);
-    assert!(well.refresh_time > well.create_time);
+    assert_ne!(well.refresh_time, well.create_time);
     Ok(())
 }
 

@@ -44,7 +44,7 @@ async fn tokens_are_renewed_before_anybody_asks(kind: Kind) -> TestResult {
     until(async || refreshes(&acme), |count| *count == all).await;
     let renewed = async || join_all(NAMES.map(|name| basic(&acme.server, ACME, name))).await;
     let fresh = |connections: &Vec<Result<Connection, Status>>| {
-        connections.iter().flatten().all(|it| it.refresh_time > it.create_time)
+        connections.iter().flatten().all(|it| it.refresh_time != it.create_time)
     };
     until(renewed, fresh).await;
     for name in NAMES {
@@ -119,7 +119,7 @@ async fn a_connection_that_does_not_open_holds_nobody_up() -> TestResult {
     db.close().await?;
     let _server = acme.background().await;
     acme.clock.advance(Duration::minutes(54));
-    let renewed = |it: &Connection| it.refresh_time > it.create_time;
+    let renewed = |it: &Connection| it.refresh_time != it.create_time;
     until(async || basic(&acme.server, ACME, "bob").await.unwrap(), renewed).await;
     assert_eq!(refreshes(&acme), 1);
     Ok(())

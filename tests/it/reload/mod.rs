@@ -3,7 +3,7 @@
 mod limits;
 mod mounts;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
 use tokenwell::api::pb::{
