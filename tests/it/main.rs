@@ -29,6 +29,7 @@ mod house;
 mod import;
 mod injection;
 mod integration;
+mod life;
 mod metadata;
 mod oauth1;
 mod oidc;
