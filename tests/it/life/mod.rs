@@ -5,6 +5,7 @@ mod entry;
 mod introspect;
 mod own_way;
 mod revoke;
+mod time;
 
 use std::sync::Arc;
 
