@@ -33,9 +33,10 @@ pub use self::id_token::Expected;
 pub use self::jwt::jwt_expiry;
 pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
+pub use self::response::Members;
 pub use self::revoke::Revoked;
+use self::secrets::Working;
 pub use self::webhook::Receipt;
-use self::{response::Members, secrets::Working};
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
     provider::Provider,

@@ -31,6 +31,7 @@ mod house;
 mod import;
 mod injection;
 mod integration;
+mod life;
 mod metadata;
 mod oauth1;
 mod oidc;
