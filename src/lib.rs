@@ -16,7 +16,7 @@
 //! | --- | --- | --- |
 //! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
 //! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, schemars, regex, serde-saphyr, psl |
-//! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, moka |
+//! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, moka, httpdate |
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
 //! | [`flow`] | what happens: begin, complete, import, get a token, refresh, manage | |
 //! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |

@@ -102,7 +102,9 @@ impl Flows {
         }
         if tokens.refresh_token.is_some() {
             let declared = tokens.refresh_token_expire_time.map(|expire_time| expire_time - now);
-            let known = [declared, provider.refresh_token_idle()].into_iter().flatten().min();
+            let idle = provider.refresh_token_idle_expires_in();
+            let idle = idle.map(|seconds| Duration::seconds(seconds.into()));
+            let known = [declared, idle].into_iter().flatten().min();
             let idle = known.unwrap_or(LONGEST_IDLE).max(Duration::ZERO);
             times.push(part(idle, ALIVE)?);
         }

@@ -13,6 +13,7 @@ mod due;
 mod failure;
 mod import;
 mod integration;
+mod lifetime;
 mod pause;
 mod persist;
 mod project;

@@ -8,7 +8,10 @@ use super::{
     token::token_set,
 };
 use crate::{
-    model::{Config, Error, Flow, OffsetDateTime, Point, Result, SecretMap, SecretString, Secrets, TokenSet},
+    model::{
+        Config, Error, Flow, GrantType, OffsetDateTime, Point, Result, SecretMap, SecretString, Secrets,
+        TokenSet,
+    },
     oauth::{Code, Expected, Failure, Grant, Registration, RequestToken},
     provider::{Source, Unfit},
     store::NewGrant,
@@ -22,7 +25,8 @@ const LOOKUP_PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 struct Fruit {
     tokens: TokenSet,
     token_secret: Option<SecretString>,
-    scopes: Option<Vec<String>>,
+    /// Of OAuth 2.0.
+    grant: Option<Grant>,
 }
 
 impl Flows {
@@ -32,6 +36,7 @@ impl Flows {
         let provider = &*provider;
         let begun = config.clone();
         let registration = Registration { provider, integration: &integration, config: &begun };
+        let asked = self.now();
         let fruit = match request_token {
             Some(token) => {
                 let secret = flow.request_token_secret.clone();
@@ -39,14 +44,37 @@ impl Flows {
                 let request_token = RequestToken { token, secret };
                 self.redeem_oauth1(registration, &request_token, &code, &mut config).await?
             }
-            None => self.redeem_code(registration, flow, &code, &mut config).await?,
+            None => self.redeem_code(registration, flow, &code, asked).await?,
         };
+        let kept = self.keep(registration, flow, &fruit, config, asked).await;
+        if let Err(error) = &kept
+            && flow.grant_type == GrantType::AuthorizationCode
+        {
+            self.give_up(registration, flow, &fruit.tokens, error).await;
+        }
+        kept
+    }
+
+    /// Stores what was granted, with what is to be known of it.
+    async fn keep(
+        &self,
+        registration: Registration<'_>,
+        flow: &Flow,
+        fruit: &Fruit,
+        mut config: Config,
+        asked: OffsetDateTime,
+    ) -> Result<()> {
+        let provider = registration.provider;
         self.failpoints().reached(Point::RedeemAfterExchange).await?;
+        if let Some(grant) = &fruit.grant {
+            self.capture_grant(registration, grant, flow.nonce.as_ref(), asked, &mut config).await?;
+        }
         let granted = config.clone();
         let registration = Registration { config: &granted, ..registration };
         self.look_up(registration, &fruit.tokens.access_token, &mut config).await?;
-        let secrets =
-            Secrets { config: config.secrets, token_secret: fruit.token_secret, ..Secrets::default() };
+        let (config, token_secret) = (config, fruit.token_secret.clone());
+        let secrets = Secrets { config: config.secrets, token_secret, ..Secrets::default() };
+        let scopes = fruit.grant.as_ref().and_then(|grant| grant.scopes.as_ref());
         let new = NewGrant {
             project_id: &flow.project_id,
             integration_row_id: flow.integration_row_id,
@@ -57,13 +85,18 @@ impl Flows {
             metadata: flow.metadata.as_ref(),
             config: &config.values,
             secrets: &secrets,
-            granted_scopes: fruit.scopes.as_ref().unwrap_or(&flow.scopes),
+            granted_scopes: scopes.unwrap_or(&flow.scopes),
             tokens: &fruit.tokens,
             due_time: self.due_time(provider, flow.grant_type, &fruit.tokens)?,
             flow_id: Some(flow.id),
         };
         // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
-        persistently(|| self.store().put_grant(&new, self.now())).await
+        persistently(|| self.store().put_grant(&new, self.now())).await?;
+        if let Some(grant) = &fruit.grant {
+            let name = (&flow.project_id, &flow.integration_id, &flow.connection_id);
+            self.settle_lifetime(registration, name, grant, asked).await;
+        }
+        Ok(())
     }
 
     async fn redeem_code(
@@ -71,17 +104,15 @@ impl Flows {
         registration: Registration<'_>,
         flow: &Flow,
         code: &SecretString,
-        config: &mut Config,
+        asked: OffsetDateTime,
     ) -> Result<Fruit> {
         let provider = registration.provider;
-        let asked = self.now();
         let code =
             Code { code, redirect_uri: &flow.redirect_uri, code_verifier: flow.code_verifier.as_ref() };
         let grant = self.oauth().exchange(registration, code).await;
         let grant = grant.map_err(|failure| exchange_failed(failure, provider))?;
-        self.capture_grant(registration, &grant, flow.nonce.as_ref(), asked, config).await?;
         let tokens = token_set(provider, flow.grant_type, &grant, None, asked);
-        Ok(Fruit { tokens, token_secret: None, scopes: grant.scopes })
+        Ok(Fruit { tokens, token_secret: None, grant: Some(grant) })
     }
 
     /// Adds to the config what the token response and its `id_token` say.
@@ -134,7 +165,7 @@ impl Flows {
             refresh_token: None,
             refresh_token_expire_time: None,
         };
-        Ok(Fruit { tokens, token_secret: Some(credentials.secret), scopes: None })
+        Ok(Fruit { tokens, token_secret: Some(credentials.secret), grant: None })
     }
 
     /// Adds to the config what only an API call tells, if the entry declares one.

@@ -19,7 +19,7 @@ use crate::{
     model::{
         Backoff, Config, Connection, ConnectionState, Credentials, Defence, Duration, Error, FailureKind,
         GrantType, Integration, OffsetDateTime, Point, ReauthorizationReason, RefreshFailure, Result,
-        uuid_v7,
+        TokenSet, uuid_v7,
     },
     oauth::{Failure, Grant, Registration},
     provider::SharedProvider,
@@ -45,6 +45,13 @@ pub(super) struct Attempt {
     pub(super) provider: SharedProvider,
     pub(super) config: Config,
     pub(super) lease: Lease,
+}
+
+/// What it has brought.
+pub(super) struct Answer {
+    pub(super) grant: Grant,
+    pub(super) tokens: TokenSet,
+    pub(super) asked: OffsetDateTime,
 }
 
 // === impl Attempt ===
@@ -154,11 +161,11 @@ impl Flows {
         match self.renewed(&attempt).await {
             Ok(grant) => {
                 self.failpoints().reached(Point::RefreshAfterAnswer).await?;
-                let old = Some(&attempt.credentials.tokens);
+                let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
                 let integration = attempt.integration.clone();
-                self.save(attempt, grant, tokens).await?;
+                self.save(attempt, Answer { grant, tokens, asked }).await?;
                 self.reached(&integration, None).await;
                 Ok(())
             }

@@ -1,10 +1,10 @@
 //! Revoking what nobody needs any more, through an outbox: what the provider does not take now, it is asked to take later.
 
-use super::{Flows, refresh::Attempt};
+use super::{Flows, config::config_of, refresh::Attempt};
 use crate::{
     model::{
-        Backoff, Connection, Credentials, Duration, GrantType, OffsetDateTime, Result, Revocation, TokenSet,
-        uuid_v7,
+        Backoff, Connection, ConnectionId, Credentials, Duration, Error, Flow, GrantType, OffsetDateTime,
+        Result, Revocation, TokenSet, uuid_v7,
     },
     oauth::{Registration, Revoked},
     store::Written,
@@ -23,25 +23,40 @@ impl Flows {
         connection: &Connection,
         credentials: &Credentials,
     ) -> Result<Option<Revocation>> {
-        let revocable = connection.grant_type == GrantType::AuthorizationCode;
         let Ok(provider) = self.catalog().get(&connection.provider_id).cloned() else { return Ok(None) };
-        if !revocable || !provider.revokes() {
-            return Ok(None);
-        }
         let integration =
             self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
-        let Some(client) = integration else { return Ok(None) };
+        let Some(integration) = integration else { return Ok(None) };
+        // Those of a client that speaks for itself may be shared by all its connections.
+        if connection.grant_type != GrantType::AuthorizationCode {
+            return Ok(None);
+        }
+        let config = config_of(connection, credentials);
+        let registration = Registration { provider: &provider, integration: &integration, config: &config };
+        self.revocation(registration, &connection.id, &credentials.tokens)
+    }
+
+    fn revocation(
+        &self,
+        registration: Registration<'_>,
+        connection_id: &ConnectionId,
+        tokens: &TokenSet,
+    ) -> Result<Option<Revocation>> {
+        let Registration { provider, integration, config } = registration;
+        if !provider.can_revoke() {
+            return Ok(None);
+        }
         Ok(Some(Revocation {
             id: uuid_v7(self.random(), self.now())?,
-            project_id: connection.project_id.clone(),
-            integration_row_id: connection.integration_row_id,
-            integration_id: connection.integration_id.clone(),
-            provider_id: connection.provider_id.clone(),
-            connection_id: connection.id.clone(),
-            access_token: credentials.tokens.access_token.clone(),
-            refresh_token: credentials.tokens.refresh_token.clone(),
-            config: super::config::config_of(connection, credentials),
-            client,
+            project_id: integration.project_id.clone(),
+            integration_row_id: integration.row_id,
+            integration_id: integration.id.clone(),
+            provider_id: integration.provider_id.clone(),
+            connection_id: connection_id.clone(),
+            access_token: tokens.access_token.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+            config: config.clone(),
+            client: integration.clone(),
             attempts: 0,
         }))
     }
@@ -49,21 +64,49 @@ impl Flows {
     /// Has tokens revoked that came for a grant which had been given up in the meantime.
     pub(super) async fn discard(&self, attempt: &Attempt, tokens: &TokenSet, written: Written) {
         // The new grant may be of the same user, and end with the old one.
-        if written == Written::Replaced && attempt.provider.revocation_ends_all_grants() {
+        let shared = written == Written::Replaced && attempt.provider.revocation_ends_all_grants();
+        if !shared && attempt.connection.grant_type == GrantType::AuthorizationCode {
+            self.leave_to_outbox(attempt.registration(), &attempt.connection.id, tokens).await;
+        }
+    }
+
+    /// Has the tokens of a flow revoked that could not be made a connection of, unless they may be one for all that.
+    pub(super) async fn give_up(
+        &self,
+        registration: Registration<'_>,
+        flow: &Flow,
+        tokens: &TokenSet,
+        error: &Error,
+    ) {
+        if matches!(error, Error::StoreUnavailable(_) | Error::Internal(_)) {
             return;
         }
-        let credentials = Credentials { tokens: tokens.clone(), ..attempt.credentials.clone() };
+        if registration.provider.revocation_ends_all_grants() {
+            let name = (&flow.project_id, &flow.integration_id, &flow.connection_id);
+            // The connection that was to be renewed may be of the same user.
+            if !matches!(self.store().get_connection(name.0, name.1, name.2).await, Ok(None)) {
+                return;
+            }
+        }
+        self.leave_to_outbox(registration, &flow.connection_id, tokens).await;
+    }
+
+    async fn leave_to_outbox(
+        &self,
+        registration: Registration<'_>,
+        connection_id: &ConnectionId,
+        tokens: &TokenSet,
+    ) {
         let noted = async {
-            let Some(revocation) = self.revocation_of(&attempt.connection, &credentials).await? else {
-                return Ok(());
-            };
-            self.store().put_revocation(&revocation, self.now()).await?;
-            self.revoke_behind(true);
-            Ok::<_, crate::model::Error>(())
+            if let Some(revocation) = self.revocation(registration, connection_id, tokens)? {
+                self.store().put_revocation(&revocation, self.now()).await?;
+                self.revoke_behind(true);
+            }
+            Ok::<_, Error>(())
         };
         if let Err(error) = noted.await {
-            let row = attempt.connection.row_id;
-            tracing::warn!(connection = %row, %error, "tokens that came too late are not revoked");
+            let provider = registration.provider.id();
+            tracing::warn!(%provider, %error, "tokens that nobody needs are not revoked");
         }
     }
 

@@ -9,10 +9,12 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Flows, refresh::Attempt};
+use super::{
+    Flows,
+    refresh::{Answer, Attempt},
+};
 use crate::{
     model::{Credentials, Defence, Error, Point, Result, TokenSet, Uuid},
-    oauth::Grant,
     store::{RefreshedTokens, Written},
 };
 
@@ -51,58 +53,62 @@ impl Unsaved {
 
 impl Flows {
     /// Stores an answer. If that fails for the moment, goes on trying behind the caller's back.
-    pub(super) async fn save(&self, attempt: Attempt, grant: Grant, tokens: TokenSet) -> Result<()> {
-        match self.try_save(&attempt, &grant, &tokens).await {
+    pub(super) async fn save(&self, attempt: Attempt, answer: Answer) -> Result<()> {
+        match self.try_save(&attempt, &answer).await {
             Ok(written) => {
                 self.failpoints().reached(Point::RefreshAfterCommit).await?;
-                self.saved(&attempt, &grant, &tokens, written).await;
+                self.saved(&attempt, &answer, written).await;
                 Ok(())
             }
             Err(error) => {
                 let row = attempt.connection.row_id;
                 tracing::error!(connection = %row, %error, "a refreshed token could not be stored yet");
-                self.inner.unsaved.lock().insert(row, (attempt.lease.generation, tokens.clone()));
+                self.inner.unsaved.lock().insert(row, (attempt.lease.generation, answer.tokens.clone()));
                 let flows = self.clone();
-                self.inner.tasks.spawn(async move { flows.keep_saving(attempt, grant, tokens).await });
+                self.inner.tasks.spawn(async move { flows.keep_saving(attempt, answer).await });
                 Ok(())
             }
         }
     }
 
-    async fn keep_saving(&self, attempt: Attempt, grant: Grant, tokens: TokenSet) {
+    async fn keep_saving(&self, attempt: Attempt, answer: Answer) {
         let row = attempt.connection.row_id;
         let mut pause = PAUSE;
         let written = loop {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            match self.try_save(&attempt, &grant, &tokens).await {
+            match self.try_save(&attempt, &answer).await {
                 Ok(written) => break written,
                 Err(error) => tracing::warn!(connection = %row, %error, "still not stored"),
             }
         };
         self.inner.unsaved.lock().remove(&row);
         tracing::info!(connection = %row, ?written, "the refreshed token is stored now");
-        self.saved(&attempt, &grant, &tokens, written).await;
+        self.saved(&attempt, &answer, written).await;
     }
 
-    async fn try_save(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet) -> Result<Written, Error> {
+    async fn try_save(&self, attempt: &Attempt, answer: &Answer) -> Result<Written, Error> {
         self.failpoints().reached(Point::RefreshBeforeCommit).await?;
         let mut lease = attempt.lease;
         if self.failpoints().disabled(Defence::Epoch) {
             let name = (&attempt.connection.integration_id, &attempt.connection.id);
             lease.generation = self.credentials_of(&attempt.connection.project_id, name).await?.1.generation;
         }
+        let tokens = &answer.tokens;
         let due_time = self.due_time(&attempt.provider, attempt.connection.grant_type, tokens)?;
-        let refreshed = RefreshedTokens { tokens, granted_scopes: grant.scopes.as_deref(), due_time };
+        let granted_scopes = answer.grant.scopes.as_deref();
+        let refreshed = RefreshedTokens { tokens, granted_scopes, due_time };
         self.store().put_refreshed(&attempt.connection, &lease, &refreshed, self.now()).await
     }
 
-    async fn saved(&self, attempt: &Attempt, grant: &Grant, tokens: &TokenSet, written: Written) {
+    async fn saved(&self, attempt: &Attempt, answer: &Answer, written: Written) {
         let row = attempt.connection.row_id;
         match written {
             // Only now that the tokens are safe: what they were captured with may be told anew, and must not cost them.
             Written::Committed => {
-                if let Err(error) = self.recapture(attempt, grant, tokens).await {
+                let (name, grant) = (attempt.connection.name(), &answer.grant);
+                self.settle_lifetime(attempt.registration(), name, grant, answer.asked).await;
+                if let Err(error) = self.recapture(attempt, grant, &answer.tokens).await {
                     let provider = attempt.provider.id();
                     tracing::warn!(%provider, %error, "config could not be captured anew");
                 }
@@ -111,7 +117,7 @@ impl Flows {
             Written::Renewed => tracing::info!(connection = %row, "a refresh came too late for its row"),
             Written::Replaced | Written::Gone => {
                 tracing::info!(connection = %row, ?written, "a refresh came for a grant that was given up");
-                self.discard(attempt, tokens, written).await;
+                self.discard(attempt, &answer.tokens, written).await;
             }
         }
     }

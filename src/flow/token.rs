@@ -156,7 +156,7 @@ pub(super) fn reauthorize(connection: &Connection) -> Error {
     }
 }
 
-/// The tokens of a grant, with their times.
+/// The tokens of a grant, with their times; `old` are those that they replace, and when those came.
 ///
 /// Lifetimes count from when the request was sent, so that the answer's way does not make a token look younger. Absent
 /// `refresh_token` means that the old one stays (RFC 6749, section 6); absent `expires_in` never means for ever when there
@@ -165,22 +165,31 @@ pub(super) fn token_set(
     provider: &Provider,
     grant_type: GrantType,
     grant: &Grant,
-    old: Option<&TokenSet>,
+    old: Option<(&TokenSet, OffsetDateTime)>,
     asked: OffsetDateTime,
 ) -> TokenSet {
-    let kept = |old: &TokenSet| (old.refresh_token.clone(), old.refresh_token_expire_time);
-    let refresh_expiry = grant.refresh_token_expires_in.map(|lifetime| asked + lifetime);
+    let seconds = |seconds: u32| Duration::seconds(seconds.into());
     let (refresh_token, refresh_token_expire_time) = match &grant.refresh_token {
-        Some(token) => (Some(token.clone()), refresh_expiry),
-        None => old.map(kept).unwrap_or_default(),
+        Some(token) => {
+            let default = provider.refresh_token_expires_in().map(seconds);
+            let lifetime = grant.refresh_token_expires_in.or(default);
+            (Some(token.clone()), lifetime.map(|lifetime| asked + lifetime))
+        }
+        None => {
+            old.map(|(old, _)| (old.refresh_token.clone(), old.refresh_token_expire_time)).unwrap_or_default()
+        }
     };
-    let default = provider.default_expires_in().map(|seconds| Duration::seconds(seconds.into()));
     let renewable = refresh_token.is_some() || grant_type == GrantType::ClientCredentials;
-    let lifetime = grant.expires_in.or_else(|| default.or(Some(UNKNOWN_LIFETIME)).filter(|_| renewable));
+    let like_the_last = || old.and_then(|(old, came)| Some(old.expire_time? - came));
+    let guess = || {
+        let default = provider.default_expires_in().map(seconds);
+        let guess = default.or_else(like_the_last).filter(|lifetime| lifetime.is_positive());
+        guess.or(Some(UNKNOWN_LIFETIME)).filter(|_| renewable)
+    };
     TokenSet {
         access_token: grant.access_token.clone(),
         token_type: grant.token_type.clone(),
-        expire_time: lifetime.map(|lifetime| asked + lifetime),
+        expire_time: grant.lifetime(asked).or_else(guess).map(|lifetime| asked + lifetime),
         refresh_token,
         refresh_token_expire_time,
     }

@@ -226,6 +226,12 @@ impl Credentials {
 }
 
 impl Connection {
+    /// What finds it.
+    #[must_use]
+    pub fn name(&self) -> (&ProjectId, &IntegrationId, &ConnectionId) {
+        (&self.project_id, &self.integration_id, &self.id)
+    }
+
     /// The version of the metadata, as callers see it.
     #[must_use]
     pub fn etag(&self) -> String {

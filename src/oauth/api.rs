@@ -1,4 +1,4 @@
-//! Calls to a provider's API that its entry declares: lookups and verifications.
+//! Calls to a provider's API that its entry declares: lookups, verifications, revocations.
 
 use oauth2::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
@@ -6,9 +6,12 @@ use serde_json::Value;
 use super::{
     Failure, OAuthClient, Registration,
     http::{Answer, MAX_METADATA_BYTES},
-    response::retry_after,
+    response::unavailable,
 };
-use crate::provider::{ApiRequest, RequestMethod};
+use crate::{
+    model::ExposeSecret as _,
+    provider::{ApiMethod, ApiRequest, BodyFormat},
+};
 
 impl OAuthClient {
     /// Makes a lookup. Its answer is JSON.
@@ -40,34 +43,40 @@ impl OAuthClient {
         }
     }
 
-    async fn call(&self, registration: Registration<'_>, request: ApiRequest) -> Result<Answer, Failure> {
+    pub(super) async fn call(
+        &self,
+        registration: Registration<'_>,
+        request: ApiRequest,
+    ) -> Result<Answer, Failure> {
         let unfit = || Failure::invalid("no request could be made of it");
-        let mut http_request = oauth2::HttpRequest::new(request.body.unwrap_or_default().into_bytes());
+        let body = request.body.as_ref().map_or("", |(_, body)| body.expose_secret());
+        let mut http_request = oauth2::HttpRequest::new(body.to_owned().into_bytes());
         *http_request.uri_mut() = request.url.as_str().parse().map_err(|_| unfit())?;
         let headers = http_request.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        if request.method == RequestMethod::Post {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let content_type = match &request.body {
+            Some((BodyFormat::Form, _)) => Some("application/x-www-form-urlencoded"),
+            Some((BodyFormat::Json, _)) => Some("application/json"),
+            None => (request.method == ApiMethod::Post).then_some("application/json"),
+        };
+        if let Some(content_type) = content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         for (name, value) in request.headers {
-            use crate::model::ExposeSecret as _;
             let name: HeaderName = name.parse().map_err(|_| unfit())?;
-            let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| unfit())?;
+            let mut value = HeaderValue::from_bytes(value.expose_secret().as_bytes()).map_err(|_| unfit())?;
             value.set_sensitive(true);
             headers.insert(name, value);
         }
         *http_request.method_mut() = match request.method {
-            RequestMethod::Get => Method::GET,
-            RequestMethod::Post => Method::POST,
+            ApiMethod::Get => Method::GET,
+            ApiMethod::Post => Method::POST,
+            ApiMethod::Delete => Method::DELETE,
         };
         let answer = self.http_for(registration)?.send_up_to(http_request, MAX_METADATA_BYTES).await?;
-        if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(Failure::Unavailable {
-                problem: format!("it answered with status {}", answer.status.as_u16()),
-                retry_after: retry_after(&answer.headers),
-                unclear: answer.status.is_server_error(),
-            });
+        match unavailable(&answer, self.clock.now()) {
+            Some(failure) => Err(failure),
+            None => Ok(answer),
         }
-        Ok(answer)
     }
 }

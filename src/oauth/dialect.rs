@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use oauth2::{
     AsyncHttpClient, HttpRequest, HttpResponse,
-    http::{HeaderName, HeaderValue, Method, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header},
 };
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
@@ -42,17 +42,24 @@ impl<'c> AsyncHttpClient<'c> for Line<'_> {
     }
 }
 
+/// Adds headers, none of which a log may show.
+pub(super) fn add_headers(headers: &mut HeaderMap, further: StringMap) -> Result<(), Failure> {
+    let unfit = || Failure::invalid("no request could be made of it");
+    for (name, value) in further {
+        let name: HeaderName = name.parse().map_err(|_| unfit())?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| unfit())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(())
+}
+
 impl Line<'_> {
     fn translated(&self, mut request: HttpRequest) -> Result<HttpRequest, Failure> {
         let provider = self.registration.provider;
         let params = self.named(&form_urlencoded::parse(request.body()).into_owned().collect::<Vec<_>>());
         let unfit = || Failure::invalid("no request could be made of it");
-        for (name, value) in provider.token_headers(self.registration.config) {
-            let name: HeaderName = name.parse().map_err(|_| unfit())?;
-            let mut value = HeaderValue::from_str(&value).map_err(|_| unfit())?;
-            value.set_sensitive(true);
-            request.headers_mut().insert(name, value);
-        }
+        add_headers(request.headers_mut(), provider.token_headers(self.registration.config))?;
         match (provider.token_request_method(), provider.token_request_format()) {
             (RequestMethod::Get, _) => {
                 let mut url = Url::parse(&request.uri().to_string()).map_err(|_| unfit())?;

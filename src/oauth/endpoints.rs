@@ -7,7 +7,7 @@ use moka::future::Cache;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Failure, OAuthClient, Registration, http::MAX_METADATA_BYTES};
+use super::{Failure, OAuthClient, Registration, http::MAX_METADATA_BYTES, response::retry_after};
 use crate::provider::Provider;
 
 /// How long metadata is believed.
@@ -23,6 +23,8 @@ pub struct Endpoints {
     authorization: Found,
     token: Found,
     refresh: Found,
+    revocation: Found,
+    introspection: Found,
     issuer: Option<String>,
     iss_required: bool,
 }
@@ -39,6 +41,7 @@ struct Document {
     issuer: String,
     authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -59,6 +62,16 @@ impl Endpoints {
     /// Where refresh tokens go.
     pub fn refresh(&self) -> Result<&Url, Failure> {
         there(&self.refresh)?.map_or_else(|| self.token(), Ok)
+    }
+
+    /// Where tokens are revoked (RFC 7009), if there is such a place.
+    pub fn revocation(&self) -> Result<Option<&Url>, Failure> {
+        there(&self.revocation)
+    }
+
+    /// Where tokens are introspected (RFC 7662), if the entry says so.
+    pub fn introspection(&self) -> Result<Option<&Url>, Failure> {
+        there(&self.introspection)
     }
 
     /// The issuer.
@@ -93,6 +106,8 @@ impl OAuthClient {
             authorization: provider.authorization_endpoint(config).map_err(own),
             token: provider.token_endpoint(config).map_err(own),
             refresh: provider.refresh_endpoint(config).map_err(own),
+            revocation: provider.revocation_endpoint(config).map_err(own),
+            introspection: provider.introspection_endpoint(config).map_err(own),
             issuer: provider.issuer(config).map_err(own)?,
             iss_required: provider.requires_issuer(),
         };
@@ -106,6 +121,10 @@ impl OAuthClient {
             }
             if endpoints.token == Ok(None) {
                 endpoints.token = Ok(found(&document.token_endpoint).map_err(foreign)?);
+            }
+            if endpoints.revocation == Ok(None) {
+                // Flows do without it: a foreign one is a failure where it is needed.
+                endpoints.revocation = found(&document.revocation_endpoint).map_err(foreign);
             }
             endpoints.iss_required |= document.authorization_response_iss_parameter_supported;
         }
@@ -124,7 +143,8 @@ impl OAuthClient {
         let answer = self.http.get(url.as_str(), MAX_METADATA_BYTES).await?;
         if answer.status.is_server_error() || answer.status == oauth2::http::StatusCode::TOO_MANY_REQUESTS {
             let problem = format!("its metadata answered with status {}", answer.status.as_u16());
-            return Err(Failure::Unavailable { problem, retry_after: None, unclear: false });
+            let retry_after = retry_after(&answer.headers, self.clock.now());
+            return Err(Failure::Unavailable { problem, retry_after, unclear: false });
         }
         let document: Option<Document> = serde_json::from_slice(&answer.body).ok();
         match document {

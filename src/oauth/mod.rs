@@ -1,4 +1,5 @@
-//! Speaks OAuth to providers: finds their endpoints, builds authorization URLs, exchanges codes, refreshes tokens.
+//! Speaks OAuth to providers: finds their endpoints, builds authorization URLs, exchanges codes, refreshes and revokes
+//! tokens.
 //!
 //! Knows the RFCs and a provider's entry, not rows. The `oauth2` crate builds the requests of OAuth 2.0; [`dialect`] writes
 //! them as the provider wants them, and [`response`] turns what it answers into what RFC 6749 says it should. [`oauth1`]
@@ -7,12 +8,16 @@
 mod api;
 mod assertion;
 mod authorize;
+mod client;
 mod dialect;
 mod endpoints;
 mod http;
 mod id_token;
+mod jwt;
+mod lifetime;
 mod oauth1;
 mod response;
+mod revoke;
 mod secrets;
 mod token;
 mod webhook;
@@ -25,7 +30,10 @@ pub use self::endpoints::Endpoints;
 use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
 pub use self::id_token::Expected;
+pub use self::jwt::jwt_expiry;
+pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
+pub use self::revoke::Revoked;
 pub use self::webhook::Receipt;
 use self::{response::Members, secrets::Working};
 use crate::{

@@ -18,9 +18,11 @@ use crate::{
 };
 
 /// A lifetime beyond this is a fault of the provider's, not a promise: ten years.
-const MAX_LIFETIME_SECONDS: u64 = 10 * 366 * 24 * 3600;
+pub(super) const MAX_LIFETIME_SECONDS: u64 = 10 * 366 * 24 * 3600;
 /// An absolute time beyond this is in milliseconds.
 const MAX_UNIX_SECONDS: i64 = 100_000_000_000;
+/// The longest wait that a provider may ask for.
+const MAX_RETRY_AFTER: StdDuration = StdDuration::from_hours(1);
 
 /// The members of a token response that the RFC does not name. Some providers put secrets there, so `Debug` shows names.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -56,24 +58,13 @@ pub(super) fn canonical(
     provider: &Provider,
     now: OffsetDateTime,
 ) -> Result<Vec<u8>, Failure> {
-    if answer.status.is_server_error()
-        || answer.status == StatusCode::TOO_MANY_REQUESTS
-        || answer.status == StatusCode::REQUEST_TIMEOUT
-    {
-        return Err(Failure::Unavailable {
-            problem: format!("it answered with status {}", answer.status.as_u16()),
-            retry_after: retry_after(&answer.headers),
-            // A gateway says so of a server that may be at work; 503 is said in its place.
-            unclear: answer.status.is_server_error() && answer.status != StatusCode::SERVICE_UNAVAILABLE,
-        });
-    }
-    if answer.status.is_redirection() {
-        return Err(invalid("it is a redirect, which is never followed"));
+    if let Some(failure) = unavailable(answer, now) {
+        return Err(failure);
     }
     let unnamed =
         |failure| if answer.status == StatusCode::UNAUTHORIZED { Failure::Unauthorized } else { failure };
     let object = parse(answer).map_err(unnamed)?;
-    if let Some(failure) = refusal(&object, provider, &answer.headers) {
+    if let Some(failure) = refusal(&object, provider, answer, now) {
         return Err(failure);
     }
     if !answer.status.is_success() {
@@ -82,6 +73,26 @@ pub(super) fn canonical(
     }
     let object = normalized(object, provider, now)?;
     serde_json::to_vec(&object).map_err(|_| invalid("it could not be written as JSON"))
+}
+
+/// The failure of an answer that says nothing of what was asked: by its status alone.
+pub(super) fn unavailable(answer: &Answer, now: OffsetDateTime) -> Option<Failure> {
+    let status = answer.status;
+    let passing = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    if status.is_server_error() || passing.contains(&status) {
+        return Some(Failure::Unavailable {
+            problem: format!("it answered with status {}", status.as_u16()),
+            retry_after: retry_after(&answer.headers, now),
+            // A gateway says so of a server that may be at work; 503 is said in its place.
+            unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
+        });
+    }
+    status.is_redirection().then(|| invalid("it is a redirect, which is never followed"))
+}
+
+/// The OAuth error in an answer that need not hold anything else.
+pub(super) fn refused(answer: &Answer, provider: &Provider, now: OffsetDateTime) -> Option<Failure> {
+    refusal(&parse(answer).ok()?, provider, answer, now)
 }
 
 fn parse(answer: &Answer) -> Result<Value, Failure> {
@@ -105,30 +116,31 @@ fn parse(answer: &Answer) -> Result<Value, Failure> {
     }
 }
 
-/// The OAuth error in the answer, whatever its status.
-fn refusal(answer: &Value, provider: &Provider, headers: &HeaderMap) -> Option<Failure> {
+/// The OAuth error in an answer with this body, whatever its status.
+fn refusal(body: &Value, provider: &Provider, answer: &Answer, now: OffsetDateTime) -> Option<Failure> {
     let declared = provider.token_error();
     // Some say beside a good token that there is none.
     let none =
         |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error.as_str() == Some("");
     let success = |error: &Value| text_of(error).is_some_and(|code| declared.success.contains(&code));
-    let own = declared.code.as_ref().and_then(|path| path.find(answer));
+    let own = declared.code.as_ref().and_then(|path| path.find(body));
     let own = own.filter(|error| !none(error) && !success(error));
-    let error = own.or_else(|| answer.get("error").filter(|error| !none(error)))?;
+    let error = own.or_else(|| body.get("error").filter(|error| !none(error)))?;
     // Some providers nest it: {"error": {"code": ..., "message": ...}}.
     let nested =
         || ["code", "type", "error"].iter().find_map(|key| error.get(key)?.as_str().map(str::to_owned));
     let code = provider.error_code(&text_of(error).or_else(nested).unwrap_or_default());
-    let own = declared.description.as_ref().and_then(|path| path.find(answer)?.as_str());
+    let own = declared.description.as_ref().and_then(|path| path.find(body)?.as_str());
     let usual = ["error_description", "message", "error_message"];
-    let description = own.or_else(|| usual.iter().find_map(|key| answer.get(*key)?.as_str()));
+    let description = own.or_else(|| usual.iter().find_map(|key| body.get(*key)?.as_str()));
     let description = description.map(words::description);
     Some(match code.as_str() {
         "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable {
             problem: format!("it answered `{code}`"),
-            retry_after: retry_after(headers),
+            retry_after: retry_after(&answer.headers, now),
             unclear: false,
         },
+        words::UNKNOWN if answer.status == StatusCode::UNAUTHORIZED => Failure::Unauthorized,
         _ => Failure::Refused { code, description },
     })
 }
@@ -236,10 +248,17 @@ fn whole_up_to(number: f64, most: u64) -> Option<u64> {
     (number.is_finite() && number >= 0.0).then(|| number.min(most as f64) as u64)
 }
 
-/// `Retry-After` in seconds (RFC 9110, section 10.2.3), at most an hour.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<StdDuration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(StdDuration::from_secs(seconds.min(3600)))
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3), at most an hour. A date that has passed means now.
+pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<StdDuration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        // More seconds than there are numbers for are many.
+        StdDuration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = OffsetDateTime::from(httpdate::parse_http_date(value).ok()?);
+        StdDuration::try_from(date - now).unwrap_or_default()
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 fn invalid(problem: &str) -> Failure {

@@ -33,6 +33,6 @@ impl OAuthClient {
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
         let (status, headers) = self.http.send_unread(request).await?;
-        Ok(Receipt { status: status.as_u16(), retry_after: retry_after(&headers) })
+        Ok(Receipt { status: status.as_u16(), retry_after: retry_after(&headers, self.clock.now()) })
     }
 }

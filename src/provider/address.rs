@@ -8,6 +8,11 @@ use crate::model::{Config, Result};
 /// What a value must not bring into an address, so that it stays in its part of it.
 const DELIMITERS: [char; 8] = ['/', '?', '#', '\\', '@', '%', ':', '&'];
 
+/// The `client_id`, which an address may hold where a provider wants it there.
+pub(super) const CLIENT_ID: &str = "client_id";
+/// Stands for it where an address is only tried.
+const SOME_CLIENT_ID: &str = "client";
+
 /// One address, as alternatives of which the first that can be filled is used.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
@@ -59,26 +64,34 @@ impl Address {
 
     /// The first alternative whose fields all have values, or the last one.
     fn chosen(&self, config: &Config) -> Option<&Alternative> {
-        let known = |name: &str| config.values.contains_key(name);
+        let known = |name: &str| name == CLIENT_ID || config.values.contains_key(name);
         let complete = |alternative: &&Alternative| alternative.template.fields().all(known);
         self.alternatives.iter().find(complete).or(self.alternatives.last())
     }
 }
 
 impl Alternative {
-    fn fill(&self, config: &Config, fields: &[Field]) -> Result<String, String> {
+    fn fill(&self, config: &Config, client_id: &str, fields: &[Field]) -> Result<String, String> {
+        let leaves = |name: &str| Err(format!("`{name}` would leave its part of the address"));
         for name in self.template.fields() {
+            if name == CLIENT_ID && (client_id.contains(DELIMITERS) || climbs(client_id)) {
+                return leaves(name);
+            }
             let Some(field) = fields.iter().find(|field| field.name() == name) else { continue };
             let value = part(name, config, fields).unwrap_or_default();
             // What the entry itself chose is as it was meant, and what leads may be a whole address: it was pinned by itself.
             let whole = !field.choices().is_empty() || self.template.starts_with_field(name);
-            let climbs = value.split('/').any(|segment| segment == "." || segment == "..");
-            if climbs || (!whole && value.contains(DELIMITERS)) {
-                return Err(format!("`{name}` would leave its part of the address"));
+            if climbs(value) || (!whole && value.contains(DELIMITERS)) {
+                return leaves(name);
             }
         }
-        self.template.fill(|name| part(name, config, fields))
+        self.template
+            .fill(|name| if name == CLIENT_ID { Some(client_id) } else { part(name, config, fields) })
     }
+}
+
+fn climbs(value: &str) -> bool {
+    value.split('/').any(|segment| segment == "." || segment == "..")
 }
 
 fn part<'a>(name: &str, config: &'a Config, fields: &'a [Field]) -> Option<&'a str> {
@@ -91,15 +104,20 @@ fn part<'a>(name: &str, config: &'a Config, fields: &'a [Field]) -> Option<&'a s
 impl Provider {
     /// The address for this config, checked against the pins.
     pub(super) fn fill(&self, address: &Address, config: &Config) -> Result<Url> {
+        self.fill_for(address, config, SOME_CLIENT_ID)
+    }
+
+    /// The same, with this `client_id` where the address has it.
+    pub(super) fn fill_for(&self, address: &Address, config: &Config, client_id: &str) -> Result<Url> {
         let chosen = address.chosen(config);
-        let mut url = self.checked(self.text(chosen, config))?;
+        let mut url = self.checked(self.text(chosen, config, client_id))?;
         url.set_fragment(chosen.and_then(|chosen| chosen.fragment.as_deref()));
         Ok(url)
     }
 
     /// The same, in the spelling of the entry: for what is compared as text.
     pub(super) fn fill_text(&self, address: &Address, config: &Config) -> Result<String> {
-        let text = self.text(address.chosen(config), config);
+        let text = self.text(address.chosen(config), config, SOME_CLIENT_ID);
         self.checked(text.clone())?;
         Ok(text.unwrap_or_default())
     }
@@ -109,9 +127,9 @@ impl Provider {
         self.checked(Ok(address.to_owned()))
     }
 
-    fn text(&self, chosen: Option<&Alternative>, config: &Config) -> Result<String, String> {
-        chosen
-            .map_or_else(|| Err("it has no template".to_owned()), |chosen| chosen.fill(config, &self.fields))
+    fn text(&self, chosen: Option<&Alternative>, config: &Config, client_id: &str) -> Result<String, String> {
+        let none = || Err("it has no template".to_owned());
+        chosen.map_or_else(none, |chosen| chosen.fill(config, client_id, &self.fields))
     }
 
     fn checked(&self, address: Result<String, String>) -> Result<Url> {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{
     Address, Field, Provider, Transport,
+    address::CLIENT_ID,
     definition::{BodyFormat, Capture, Format, RequestMethod},
     entry::Problem,
-    request::CREDENTIALS,
+    request::{CREDENTIALS, REVOCATION_CREDENTIALS},
 };
 use crate::model::{Config, GrantType};
 
@@ -30,6 +31,7 @@ pub(super) fn problems(provider: &Provider) -> Vec<Problem> {
     let mut found = Found(Vec::new());
     found.about(provider);
     found.endpoints(provider);
+    found.life(provider);
     found.fields(provider);
     found.params(provider);
     if found.0.is_empty() {
@@ -122,7 +124,9 @@ impl Found {
             self.field(provider, field);
         }
         for (path, address) in provider.addresses() {
-            let names: BTreeSet<_> = address.fields().collect();
+            // The one credential that an address may hold: it is none to keep secret.
+            let own = path == "revocation.url";
+            let names: BTreeSet<_> = address.fields().filter(|name| !(own && *name == CLIENT_ID)).collect();
             for name in names {
                 self.field_of_address(provider, path, name);
             }
@@ -132,7 +136,8 @@ impl Found {
     fn field(&mut self, provider: &Provider, field: &Field) {
         let path = format!("config.{}", field.name());
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        let named = field.name().bytes().all(plain) && !CREDENTIALS.contains(&field.name());
+        let credential = |name| CREDENTIALS.contains(&name) || REVOCATION_CREDENTIALS.contains(&name);
+        let named = field.name().bytes().all(plain) && !credential(field.name());
         self.require(
             named,
             &path,
@@ -271,9 +276,11 @@ impl Provider {
             ("token_endpoint", self.token_endpoint.as_ref()),
             ("refresh_endpoint", self.refresh_endpoint.as_ref()),
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
+            ("introspection_endpoint", self.introspection_endpoint.as_ref()),
             ("request_token_endpoint", self.request_token_endpoint.as_ref()),
             ("lookup.url", self.lookup.as_ref().map(|request| &request.address)),
             ("verification.url", self.verification.as_ref().map(|request| &request.address)),
+            ("revocation.url", self.revocation.as_ref().map(|request| &request.address)),
         ];
         own.into_iter().filter_map(|(name, address)| Some((name, address?)))
     }

@@ -175,6 +175,7 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
     let token_endpoint = address("token_endpoint", &definition.token_endpoint);
     let refresh_endpoint = address("refresh_endpoint", &definition.refresh_endpoint);
     let revocation_endpoint = address("revocation_endpoint", &definition.revocation_endpoint);
+    let introspection_endpoint = address("introspection_endpoint", &definition.introspection_endpoint);
     let request_token_endpoint = address("request_token_endpoint", &definition.request_token_endpoint);
     let issuer = address("issuer", &definition.issuer);
     let mut request = |name: &str, given: &Option<_>| {
@@ -183,6 +184,7 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
     };
     let lookup = request("lookup", &definition.lookup);
     let verification = request("verification", &definition.verification);
+    let revocation = request("revocation", &definition.revocation);
     let fields: Vec<Field> = definition
         .config
         .iter()
@@ -204,10 +206,12 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
         token_endpoint,
         refresh_endpoint,
         revocation_endpoint,
+        introspection_endpoint,
         request_token_endpoint,
         issuer,
         lookup,
         verification,
+        revocation,
         fields,
     })
 }

@@ -12,6 +12,7 @@ mod definition;
 mod entry;
 mod field;
 pub mod import;
+mod life;
 mod lines;
 mod params;
 mod path;
@@ -28,10 +29,11 @@ pub use callback::{CallbackQuery, MAX_QUERY_BYTES};
 pub use capture::{Source, Unfit};
 pub use catalog::{Catalog, Fault, Transport};
 pub use definition::{
-    AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod, TokenError,
-    TokenResponse,
+    ApiMethod, AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod,
+    TokenError, TokenResponse,
 };
 pub use field::Field;
+pub use life::RefreshError;
 pub use path::{Path, text_of};
 pub use pin::HostPin;
 pub use request::ApiRequest;
@@ -70,10 +72,12 @@ pub struct Provider {
     token_endpoint: Option<Address>,
     refresh_endpoint: Option<Address>,
     revocation_endpoint: Option<Address>,
+    introspection_endpoint: Option<Address>,
     request_token_endpoint: Option<Address>,
     issuer: Option<Address>,
     lookup: Option<Request>,
     verification: Option<Request>,
+    revocation: Option<Request>,
     fields: Vec<Field>,
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     Definition, Field, Provider, RESERVED_PARAMS,
     check::Found,
-    definition::Params,
-    request::{CREDENTIALS, Request},
+    definition::{ApiMethod, Params},
+    request::{CREDENTIALS, REVOCATION_CREDENTIALS, Request},
     template::Template,
 };
 use crate::model::GrantType;
@@ -55,7 +55,11 @@ impl Found {
             }
         }
         self.unique(definition);
-        for (name, request) in [("lookup", &provider.lookup), ("verification", &provider.verification)] {
+        for (name, request) in [
+            ("lookup", &provider.lookup),
+            ("verification", &provider.verification),
+            ("revocation", &provider.revocation),
+        ] {
             if let Some(request) = request {
                 self.request(provider, name, request);
             }
@@ -92,11 +96,15 @@ impl Found {
 
     fn request(&mut self, provider: &Provider, name: &str, request: &Request) {
         self.headers(&format!("{name}.headers"), &request.definition.headers);
+        let credentials = if name == "revocation" { REVOCATION_CREDENTIALS } else { CREDENTIALS };
         for template in request.templates() {
-            self.names(provider, name, template.fields(), &CREDENTIALS);
+            self.names(provider, name, template.fields(), &credentials);
         }
         let holds =
             |names: &[&str]| request.templates().flat_map(Template::fields).any(|it| names.contains(&it));
+        let path = format!("{name}.method");
+        let deletes = request.definition.method == ApiMethod::Delete;
+        self.require(!deletes || name == "revocation", &path, format!("`{path}`: only a revocation deletes"));
         let has = |grant_type| provider.grant_types().contains(&grant_type);
         if name == "verification" {
             let key = !has(GrantType::ApiKey) || holds(&["api_key"]);

@@ -1,19 +1,23 @@
 //! Requests to a provider's API that the entry declares: the lookup after an exchange, the verification of static
-//! credentials.
+//! credentials, the revocation of a grant.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use url::Url;
+use serde_json::Value;
+use url::{Url, form_urlencoded};
 
 use super::{
     Provider,
-    address::Address,
-    definition::{Params, RequestDefinition, RequestMethod},
+    address::{Address, CLIENT_ID},
+    definition::{ApiMethod, BodyFormat, Params, RequestDefinition},
     template::Template,
 };
 use crate::model::{Config, ExposeSecret as _, Result, SecretMap, SecretString};
 
-/// Names in templates that stand for credentials.
+/// Names in templates of lookups and verifications that stand for credentials.
 pub(super) const CREDENTIALS: [&str; 4] = ["access_token", "api_key", "username", "password"];
+/// Likewise in templates of revocations.
+pub(super) const REVOCATION_CREDENTIALS: [&str; 4] =
+    ["access_token", "refresh_token", CLIENT_ID, "client_secret"];
 
 /// A request to a provider's API, ready to be sent. It holds credentials, so it has no `Debug`.
 #[derive(Clone)]
@@ -21,11 +25,11 @@ pub struct ApiRequest {
     /// The address, with its parameters.
     pub url: Url,
     /// The method.
-    pub method: RequestMethod,
+    pub method: ApiMethod,
     /// The headers.
     pub headers: Vec<(String, SecretString)>,
-    /// A JSON body.
-    pub body: Option<String>,
+    /// The body.
+    pub body: Option<(BodyFormat, SecretString)>,
 }
 
 /// A checked declaration.
@@ -46,16 +50,29 @@ impl Request {
         if let Some(Err(error)) = json {
             return Err(format!("has a `body` that is not JSON: {error}"));
         }
-        if definition.body.is_some() && definition.method == RequestMethod::Get {
-            return Err("has a `body`, which only `POST` sends".to_owned());
+        let bodies = [definition.body.is_some(), !definition.json.is_empty(), !definition.form.is_empty()];
+        let bodies = bodies.into_iter().filter(|given| *given).count();
+        if bodies > 0 && definition.method == ApiMethod::Get {
+            return Err("has a `body`, `json` or `form`, which `GET` does not send".to_owned());
+        }
+        if bodies > 1 {
+            return Err("has more than one of `body`, `json` and `form`: choose one".to_owned());
         }
         Ok(Self { address: Address::parse(&definition.url)?, definition: definition.clone() })
     }
 
     /// All templates but those of the address.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
-        let RequestDefinition { params, headers, authorization, basic, .. } = &self.definition;
-        params.values().chain(headers.values()).chain(authorization).chain(basic)
+        let RequestDefinition { params, headers, authorization, basic, json, form, .. } = &self.definition;
+        let tables = [params, headers, json, form];
+        tables.into_iter().flat_map(Params::values).chain(authorization).chain(basic)
+    }
+
+    /// Whether it holds this credential.
+    pub(super) fn names(&self, credential: &str) -> bool {
+        let RequestDefinition { authorization, basic, .. } = &self.definition;
+        let usual = authorization.is_none() && basic.is_none() && credential == "access_token";
+        usual || self.templates().flat_map(Template::fields).any(|name| name == credential)
     }
 }
 
@@ -72,13 +89,19 @@ impl Provider {
         self.verification.as_ref().map(|request| self.request(request, config, credentials)).transpose()
     }
 
-    fn request(&self, request: &Request, config: &Config, credentials: &SecretMap) -> Result<ApiRequest> {
+    pub(super) fn request(
+        &self,
+        request: &Request,
+        config: &Config,
+        credentials: &SecretMap,
+    ) -> Result<ApiRequest> {
         let value = |name: &str| match credentials.get(name) {
             Some(secret) => Some(secret.expose_secret()),
             None => config.get(name),
         };
         let definition = &request.definition;
-        let mut url = self.fill(&request.address, config)?;
+        let client_id = credentials.get(CLIENT_ID).map_or("", |client_id| client_id.expose_secret());
+        let mut url = self.fill_for(&request.address, config, client_id)?;
         for (name, value) in filled(&definition.params, value) {
             url.query_pairs_mut().append_pair(name, &value);
         }
@@ -92,8 +115,26 @@ impl Provider {
             }
             (None, None) => value("access_token").map(|token| format!("Bearer {token}")),
         };
+        // An empty one is none.
+        let authorization = authorization.filter(|text| !text.is_empty());
         headers.extend(authorization.map(|text| ("authorization".to_owned(), text.into())));
-        Ok(ApiRequest { url, method: definition.method, headers, body: definition.body.clone() })
+        let json = || {
+            let members =
+                filled(&definition.json, value).map(|(name, value)| (name.to_owned(), value.into()));
+            Value::Object(members.collect()).to_string()
+        };
+        let form = || {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            form.extend_pairs(filled(&definition.form, value)).finish()
+        };
+        let body = match &definition.body {
+            Some(body) => Some((BodyFormat::Json, body.clone())),
+            None if !definition.json.is_empty() => Some((BodyFormat::Json, json())),
+            None if !definition.form.is_empty() => Some((BodyFormat::Form, form())),
+            None => None,
+        };
+        let body = body.map(|(format, text)| (format, text.into()));
+        Ok(ApiRequest { url, method: definition.method, headers, body })
     }
 }
 

@@ -9,7 +9,8 @@ const MAX_CODE_CHARS: usize = 64;
 const MAX_TEXT_CHARS: usize = 200;
 /// Words this long are no words.
 const TOKEN_CHARS: usize = 20;
-const UNKNOWN: &str = "unknown_error";
+/// What stands for a code that cannot be shown.
+pub const UNKNOWN: &str = "unknown_error";
 
 impl Provider {
     /// The error code (RFC 6749, sections 4.1.2.1 and 5.2) for a code as the provider writes it.

@@ -1,5 +1,7 @@
 //! The provider's API, as far as the quirks have it.
 
+use std::cell::RefCell;
+
 use axum::{
     extract::State,
     http::StatusCode,
@@ -12,10 +14,12 @@ use super::{
     Sandbox,
     answer::{self, Refusal},
     call::Call,
-    quirks::ResourceQuirks,
+    quirks::{RequestFormat, ResourceQuirks},
 };
+use crate::model::digest;
 
 const ACCESS_TOKEN: &str = "{access_token}";
+const REFRESH_TOKEN: &str = "{refresh_token}";
 
 /// Answers what no other route does.
 pub(super) async fn resource(State(sandbox): State<Sandbox>, call: Call) -> Response {
@@ -33,15 +37,27 @@ impl Sandbox {
         let mut resources = self.quirks().resources.iter().filter(known).peekable();
         resources.peek()?;
         self.memory().count(&call.path);
-        Some(match resources.find(|resource| self.opens(resource, call)) {
-            Some(resource) => answer::json(StatusCode::OK, &resource.answer),
+        let opened = resources.find_map(|resource| Some((resource, self.opens(resource, call)?)));
+        Some(match opened {
+            Some((resource, tokens)) => {
+                if resource.revokes {
+                    self.end_in_its_way(call, &tokens);
+                }
+                answer::json(StatusCode::OK, &resource.answer)
+            }
             None => Refusal::invalid_token().into_response(),
         })
     }
 
-    fn opens(&self, resource: &ResourceQuirks, call: &Call) -> bool {
-        let fits =
-            |template: &str, value: Option<&str>| value.is_some_and(|value| self.fits(template, value));
+    /// The tokens in a request, if it holds all that it has to.
+    fn opens(&self, resource: &ResourceQuirks, call: &Call) -> Option<Vec<String>> {
+        let tokens = RefCell::new(Vec::new());
+        let fits = |template: &str, value: Option<&str>| {
+            let fit = value.is_some_and(|value| self.fits(template, value));
+            let token = value.and_then(|value| token_in(template, value));
+            tokens.borrow_mut().extend(token.filter(|_| fit).map(str::to_owned));
+            fit
+        };
         let params = resource.params.iter().all(|(name, value)| fits(value, call.query.get_unique(name)));
         let headers = resource.headers.iter().all(|(name, value)| fits(value, call.header(name)));
         let basic = resource.basic.as_ref().is_none_or(|template| {
@@ -53,15 +69,48 @@ impl Sandbox {
             let json = call.header("content-type").is_some_and(|it| it.starts_with("application/json"));
             json && serde_json::from_slice::<Value>(&call.body).is_ok_and(|body| body == *expected)
         });
-        params && headers && basic && body
+        let own = |expected: &[(String, String)], format| {
+            expected.is_empty()
+                || call.params(format).is_ok_and(|params| {
+                    params.as_map().len() == expected.len()
+                        && expected.iter().all(|(name, value)| fits(value, params.get(name)))
+                })
+        };
+        let own = own(&resource.json, RequestFormat::Json) && own(&resource.form, RequestFormat::Form);
+        let all = params && headers && basic && body && own;
+        all.then(|| tokens.into_inner())
+    }
+
+    /// Ends the grants of tokens at an endpoint of the provider's own.
+    fn end_in_its_way(&self, call: &Call, tokens: &[String]) {
+        let mut memory = self.memory();
+        memory.record_revocation(call.to_token_request());
+        for token in tokens {
+            let digest = digest(token);
+            let access = memory.access_tokens.get(&digest).map(|token| token.grant);
+            let grant = access.or_else(|| memory.refresh_tokens.get(&digest).map(|token| token.grant));
+            if grant.is_some_and(|grant| memory.end_grant(grant)) {
+                memory.tally.revocations += 1;
+            }
+        }
     }
 
     /// Whether a value is what the template says.
     fn fits(&self, template: &str, value: &str) -> bool {
-        let Some((start, end)) = template.split_once(ACCESS_TOKEN) else {
+        if !template.contains(ACCESS_TOKEN) && !template.contains(REFRESH_TOKEN) {
             return template == value;
+        }
+        let known = |token: &str| match template.contains(ACCESS_TOKEN) {
+            true => self.account(token).is_some(),
+            false => self.memory().refresh_tokens.get(&digest(token)).is_some(),
         };
-        let token = value.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
-        token.is_some_and(|token| self.account(token).is_some())
+        token_in(template, value).is_some_and(known)
     }
+}
+
+/// The token in a value, where the template has one.
+fn token_in<'a>(template: &str, value: &'a str) -> Option<&'a str> {
+    let split = template.split_once(ACCESS_TOKEN).or_else(|| template.split_once(REFRESH_TOKEN));
+    let (start, end) = split?;
+    value.strip_prefix(start)?.strip_suffix(end)
 }

@@ -17,6 +17,11 @@ pub struct Book {
     pub revocations: u64,
     /// The requests to the token endpoint, the refresh endpoint and the request token endpoint, oldest first, with those that failed on purpose.
     pub token_requests: Vec<TokenRequest>,
+    /// The requests that asked for the end of a token, oldest first: those at the revocation endpoint, and those of the quirks'
+    /// resources that ended one.
+    pub revocation_requests: Vec<TokenRequest>,
+    /// How many tokens were introspected by their clients.
+    pub introspections: u64,
     /// How often each refresh token that the sandbox had issued was presented by its client, dead or alive, by the SHA-256
     /// of the token in hex. A request that failed on purpose doesn't count: the server behind the failure never saw it.
     pub redemptions: BTreeMap<String, u64>,
@@ -27,7 +32,7 @@ pub struct Book {
     pub requests: BTreeMap<String, u64>,
 }
 
-/// A request to the token endpoint. `Debug` shows the names of parameters and headers and the authorization scheme, never a
+/// A request to an endpoint that takes secrets. `Debug` shows the names of parameters and headers and the authorization scheme, never a
 /// secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenRequest {

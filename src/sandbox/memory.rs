@@ -33,6 +33,7 @@ pub(super) struct Memory {
     grants: Bounded<u64, Grant>,
     last_grant: u64,
     token_requests: VecDeque<TokenRequest>,
+    revocation_requests: VecDeque<TokenRequest>,
     redemptions: Bounded<String, u64>,
     requests: Bounded<String, u64>,
 }
@@ -121,6 +122,7 @@ impl Memory {
     pub(super) fn book(&self) -> Book {
         Book {
             token_requests: self.token_requests.iter().cloned().collect(),
+            revocation_requests: self.revocation_requests.iter().cloned().collect(),
             redemptions: self.redemptions.iter().map(|(digest, count)| (digest.clone(), *count)).collect(),
             requests: self.requests.iter().map(|(path, count)| (path.clone(), *count)).collect(),
             ..self.tally.clone()
@@ -129,10 +131,12 @@ impl Memory {
 
     /// Writes a request to the token endpoint down.
     pub(super) fn record(&mut self, request: TokenRequest) {
-        if self.token_requests.len() >= CAPACITY {
-            self.token_requests.pop_front();
-        }
-        self.token_requests.push_back(request);
+        push(&mut self.token_requests, request);
+    }
+
+    /// Writes a request for the end of a token down.
+    pub(super) fn record_revocation(&mut self, request: TokenRequest) {
+        push(&mut self.revocation_requests, request);
     }
 
     /// Counts that a refresh token was presented.
@@ -174,6 +178,13 @@ impl Memory {
             grant.ended = true;
         }
     }
+}
+
+fn push(requests: &mut VecDeque<TokenRequest>, request: TokenRequest) {
+    if requests.len() >= CAPACITY {
+        requests.pop_front();
+    }
+    requests.push_back(request);
 }
 
 // === impl Bounded ===

@@ -1,6 +1,6 @@
 //! An OAuth 2.0 authorization server of our own, for `tokenwell demo` and for the tests.
 //!
-//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 9207 (`iss`), and with quirks OpenID Connect and OAuth 1.0a (RFC 5849), with a
+//! It plays RFC 6749, RFC 7636 (PKCE), RFC 7009 (revocation), RFC 7662 (introspection), RFC 9207 (`iss`), and with quirks OpenID Connect and OAuth 1.0a (RFC 5849), with a
 //! consent page for a person to click on. By default it is strict. [`Quirks`] make it behave like a real provider,
 //! [`Failure`]s make it break, and a [`Book`] tells what it has seen. Everything is in memory and bounded.
 
@@ -135,6 +135,9 @@ impl Sandbox {
         }
         if let Some(path) = &quirks.revoke_path {
             router = router.route(path, post(resource::revoke));
+        }
+        if let Some(path) = &quirks.introspect_path {
+            router = router.route(path, post(resource::introspect));
         }
         if let Some(openid) = &quirks.openid {
             router = router

@@ -126,6 +126,7 @@ fn provider(authorize_path: &str, token_path: &str, auth_method: AuthMethod) -> 
         authorize_path: authorize_path.to_owned(),
         token_path: token_path.to_owned(),
         revoke_path: None,
+        introspect_path: None,
         auth_methods: vec![auth_method],
         pkce_required: false,
         ..Quirks::default()

@@ -155,6 +155,25 @@ impl Store {
         self.not_written(connection, lease, now).await
     }
 
+    /// Corrects when an access token expires, if it is still the row's.
+    pub async fn put_expiry(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        expire_time: OffsetDateTime,
+        due_time: Option<OffsetDateTime>,
+    ) -> Result<()> {
+        Entity::update_many()
+            .col_expr(Column::TokenExpireTime, Expr::value(column::micros(expire_time)))
+            .col_expr(Column::DueTime, Expr::value(due_time.map(column::micros)))
+            .filter(of(connection))
+            .filter(Column::Generation.eq(credentials.generation))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Nothing was written: by whose doing? An earlier try whose commit was not confirmed counts as this one.
     async fn not_written(
         &self,

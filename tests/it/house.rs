@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 19] = [
+const RESIDENTS: [(&str, &[&str]); 20] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -42,6 +42,7 @@ const RESIDENTS: [(&str, &[&str]); 19] = [
     ("schemars", &["provider"]),
     ("percent_encoding", &["oauth", "sandbox"]),
     ("moka", &["oauth"]),
+    ("httpdate", &["oauth"]),
     ("notify", &["app"]),
     ("clap", &["cli", "config"]),
 ];

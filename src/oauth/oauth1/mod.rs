@@ -9,9 +9,12 @@ use url::{Url, form_urlencoded};
 use self::signature::Signer;
 use super::{
     Failure, OAuthClient, Registration,
-    response::{retry_after, seconds_until},
+    http::Answer,
+    response::{seconds_until, unavailable},
 };
-use crate::model::{Duration, Error, ExposeSecret as _, Result, SecretString, StringMap, token};
+use crate::model::{
+    Duration, Error, ExposeSecret as _, OffsetDateTime, Result, SecretString, StringMap, token,
+};
 
 /// Temporary credentials (RFC 5849, section 2.1).
 #[derive(Debug, Clone)]
@@ -142,27 +145,24 @@ impl OAuthClient {
             endpoint.as_str().parse().map_err(|_| Failure::invalid("no request could be made of it"))?;
         request.headers_mut().insert(header::AUTHORIZATION, authorization);
         let answer = self.http.send(request).await?;
-        judged(answer.status, &answer.headers)?;
+        judged(&answer, self.clock.now())?;
         let pairs = form_urlencoded::parse(&answer.body);
         Ok(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())
     }
 }
 
 /// What a status says.
-fn judged(status: StatusCode, headers: &oauth2::http::HeaderMap) -> Result<(), Failure> {
-    let number = status.as_u16();
-    if status.is_success() {
-        return Ok(());
+fn judged(answer: &Answer, now: OffsetDateTime) -> Result<(), Failure> {
+    let number = answer.status.as_u16();
+    if let Some(failure) = unavailable(answer, now) {
+        return Err(failure);
     }
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let problem = format!("it answered with status {number}");
-        return Err(Failure::Unavailable { problem, retry_after: retry_after(headers), unclear: true });
+    match answer.status {
+        status if status.is_success() => Ok(()),
+        StatusCode::UNAUTHORIZED => Err(Failure::Unauthorized),
+        StatusCode::FORBIDDEN => Err(denied(number)),
+        _ => Err(Failure::invalid(format!("its status is {number}"))),
     }
-    Err(match status {
-        StatusCode::UNAUTHORIZED => Failure::Unauthorized,
-        StatusCode::FORBIDDEN => denied(number),
-        _ => Failure::invalid(format!("its status is {number}")),
-    })
 }
 
 fn denied(status: u16) -> Failure {

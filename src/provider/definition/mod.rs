@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub(super) use field::{Capture, FieldDefinition};
 pub use field::{Choice, Format};
 pub(super) use request::RequestDefinition;
-pub use request::RequestMethod;
+pub use request::{ApiMethod, RequestMethod};
 pub use token::{AuthMethod, BodyFormat, ExpiresInUnit, SignatureMethod, TokenError, TokenResponse};
 
 use super::template::Template;
@@ -56,6 +56,11 @@ pub(super) struct Definition {
     pub(super) refresh_endpoint: Option<Endpoint>,
     /// RFC 7009.
     pub(super) revocation_endpoint: Option<Endpoint>,
+    /// Whether the end of one token ends all grants of the same user to the same client.
+    #[serde(default)]
+    pub(super) revocation_ends_all_grants: bool,
+    /// RFC 7662. It is asked how long a token lives where neither the answer nor the token says so.
+    pub(super) introspection_endpoint: Option<Endpoint>,
     /// OAuth 1.0a only (RFC 5849, section 2.1).
     pub(super) request_token_endpoint: Option<Endpoint>,
     /// Hosts of all addresses: exact (`login.example.com`), or with a leading dot a suffix (`.example.com`).
@@ -91,6 +96,10 @@ pub(super) struct Definition {
     pub(super) form_post: bool,
     /// In seconds: the lifetime of an access token when the provider says nothing useful.
     pub(super) default_expires_in: Option<u32>,
+    /// In seconds: the lifetime of a refresh token, from when it was issued, when the answer does not say.
+    pub(super) refresh_token_expires_in: Option<u32>,
+    /// In seconds: how long a refresh token lives without being used. Each use starts the time anew.
+    pub(super) refresh_token_idle_expires_in: Option<u32>,
     /// How OAuth 1.0a requests are signed.
     #[serde(default)]
     pub(super) signature_method: SignatureMethod,
@@ -126,6 +135,9 @@ pub(super) struct Definition {
     /// The provider's own error codes, and the codes of RFC 6749 that mean the same.
     #[serde(default)]
     pub(super) error_codes: StringMap,
+    /// What error codes mean at a refresh, after `error_codes` has been applied.
+    #[serde(default)]
+    pub(super) refresh_errors: RefreshErrors,
     /// What is special about callbacks.
     #[serde(default)]
     pub(super) callback: CallbackDefinition,
@@ -133,6 +145,8 @@ pub(super) struct Definition {
     pub(super) lookup: Option<RequestDefinition>,
     /// A request that proves static credentials.
     pub(super) verification: Option<RequestDefinition>,
+    /// The request that ends a grant, in the place of a revocation endpoint.
+    pub(super) revocation: Option<RequestDefinition>,
     /// The connection config, by key.
     #[serde(default)]
     pub(super) config: BTreeMap<String, FieldDefinition>,
@@ -150,6 +164,17 @@ pub(super) struct Endpoint(pub(super) Vec<String>);
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+/// What error codes mean at a refresh.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RefreshErrors {
+    /// The grant is gone, as with `invalid_grant`.
+    #[serde(rename = "final")]
+    pub(super) last: Vec<String>,
+    /// Nothing is known of the grant: it can be tried again.
+    pub(super) transient: Vec<String>,
 }
 
 /// What is special about callbacks.

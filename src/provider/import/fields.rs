@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that templates have for credentials. No field may have one.
-const CREDENTIALS: [&str; 4] = ["access_token", "api_key", "username", "password"];
+const CREDENTIALS: [&str; 7] =
+    ["access_token", "api_key", "client_id", "client_secret", "password", "refresh_token", "username"];
 
 /// The fields, by the names that the file has for them.
 #[derive(Debug, Default)]

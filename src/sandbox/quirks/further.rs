@@ -38,7 +38,7 @@ pub enum SignatureMethod {
 }
 
 /// An answer of an API, and what a request for it has to hold. In a value, `{access_token}` stands for any access token that
-/// is alive.
+/// is alive, and `{refresh_token}` for any refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceQuirks {
     /// The method.
@@ -53,6 +53,12 @@ pub struct ResourceQuirks {
     pub basic: Option<String>,
     /// The JSON body.
     pub body: Option<Value>,
+    /// The members of the JSON body, if that is an object of texts: these and no others.
+    pub json: Vec<(String, String)>,
+    /// The fields of the body, if that is a form: these and no others.
+    pub form: Vec<(String, String)>,
+    /// Whether it ends the grant of the token that it holds.
+    pub revokes: bool,
     /// The answer. A request that lacks something of the above is answered 401.
     pub answer: Value,
 }
@@ -76,6 +82,9 @@ impl Default for ResourceQuirks {
             headers: Vec::new(),
             basic: None,
             body: None,
+            json: Vec::new(),
+            form: Vec::new(),
+            revokes: false,
             answer: Value::Object(Map::new()),
         }
     }

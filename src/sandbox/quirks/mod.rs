@@ -23,6 +23,8 @@ pub struct Quirks {
     pub refresh_path: Option<String>,
     /// Where the revocation endpoint is, if there is one.
     pub revoke_path: Option<String>,
+    /// Where the introspection endpoint is, if there is one.
+    pub introspect_path: Option<String>,
     /// Where an access token can be tried.
     pub userinfo_path: String,
 
@@ -35,6 +37,10 @@ pub struct Quirks {
     pub certificate_required: bool,
     /// Whether revocation demands that the client authenticates, as RFC 7009 has it.
     pub revoke_needs_client: bool,
+    /// Whether refresh tokens can be revoked.
+    pub revokes_refresh_tokens: bool,
+    /// Whether access tokens can be revoked.
+    pub revokes_access_tokens: bool,
 
     /// Whether an authorization request without a PKCE challenge is refused. One that is there is always checked.
     pub pkce_required: bool,
@@ -187,11 +193,14 @@ impl Default for Quirks {
             token_path: "/token".to_owned(),
             refresh_path: None,
             revoke_path: Some("/revoke".to_owned()),
+            introspect_path: Some("/introspect".to_owned()),
             userinfo_path: "/userinfo".to_owned(),
             https: true,
             auth_methods: vec![AuthMethod::Basic, AuthMethod::Post],
             certificate_required: false,
             revoke_needs_client: true,
+            revokes_refresh_tokens: true,
+            revokes_access_tokens: true,
             pkce_required: true,
             required_authorization_params: Vec::new(),
             scope_separator: " ".to_owned(),

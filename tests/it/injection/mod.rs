@@ -119,9 +119,12 @@ impl House {
             provider.authorization_endpoint(config),
             provider.token_endpoint(config),
             provider.refresh_endpoint(config),
+            provider.revocation_endpoint(config),
+            provider.introspection_endpoint(config),
             provider.request_token_endpoint(config),
             provider.lookup(config, &none).map(|request| request.map(|request| request.url)),
             provider.verification(config, &none).map(|request| request.map(|request| request.url)),
+            provider.revocation(config, &none).map(|request| request.map(|request| request.url)),
         ];
         for url in endpoints.into_iter().filter_map(Result::ok).flatten() {
             let mut url = url;

@@ -149,11 +149,21 @@ impl Entry {
 
     /// The address at a key: the first of its templates that can be filled. It is on a host of the entry.
     pub fn address(&self, path: &str, config: &Config) -> Result<Option<Url>, String> {
+        self.address_with(path, config, &Config::new())
+    }
+
+    /// The same, of which these credentials may be part.
+    pub fn address_with(
+        &self,
+        path: &str,
+        config: &Config,
+        credentials: &Config,
+    ) -> Result<Option<Url>, String> {
         let templates = self.texts(path);
         if templates.is_empty() {
             return Ok(None);
         }
-        let filled = templates.iter().find_map(|template| self.filled(template, config, &Config::new()));
+        let filled = templates.iter().find_map(|template| self.filled(template, config, credentials));
         let text = filled.ok_or_else(|| format!("`{path}` cannot be made of {config:?}"))?;
         let url = Url::parse(&text).map_err(|error| format!("`{path}` is {text}: {error}"))?;
         self.check_pinned(&url)?;

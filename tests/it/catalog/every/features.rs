@@ -7,7 +7,7 @@ use toml::Value;
 use super::entry::all;
 
 /// Keys that at least one entry uses: `=` and a value, `[]` for a list, `*` for any name, `{}` for a template.
-const USED: [&str; 71] = [
+const USED: [&str; 87] = [
     "authorization_endpoint#",
     "authorization_endpoint[]",
     "authorization_params.*={}",
@@ -43,6 +43,7 @@ const USED: [&str; 71] = [
     "grant_types=basic",
     "grant_types=client_credentials",
     "grant_types=oauth1",
+    "introspection_endpoint",
     "issuer={}",
     "lookup.authorization",
     "lookup.headers",
@@ -54,9 +55,24 @@ const USED: [&str; 71] = [
     "pkce_disabled_reason",
     "refresh_endpoint",
     "refresh_endpoint[]",
+    "refresh_errors.final",
+    "refresh_errors.transient",
     "refresh_params",
+    "refresh_token_expires_in",
+    "refresh_token_idle_expires_in",
     "request_token_endpoint",
+    "revocation.authorization",
+    "revocation.basic",
+    "revocation.body",
+    "revocation.form",
+    "revocation.headers",
+    "revocation.json",
+    "revocation.method=DELETE",
+    "revocation.method=POST",
+    "revocation.params",
+    "revocation.url={}",
     "revocation_endpoint",
+    "revocation_ends_all_grants=true",
     "scope_separator",
     "signature_method=HMAC-SHA1",
     "tls_client_certificate=true",

@@ -12,6 +12,7 @@ use tokenwell::{
 use url::Url;
 
 use super::{
+    end::check_end,
     entry::Entry,
     house::{Actor, House, check_config, ensure, reason, same, words},
     quirks::TTL,
@@ -67,6 +68,7 @@ pub async fn authorization_code(house: &mut House, entry: &Entry, bare: bool) ->
     check_request(house, &actor, scene.renewal.as_ref(), 2)?;
     same("refreshes", &actor.sandbox.book().refreshes, &1)?;
 
+    check_end(house, entry, &scene, &actor, &renewed).await?;
     actor.sandbox.revoke_all();
     let refused = house.get(entry, id, true).await.map(drop).map_err(|status| reason(&status));
     same("Get after the end of the grant", &refused, &Err("NEEDS_REAUTHORIZATION".to_owned()))?;

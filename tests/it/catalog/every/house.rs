@@ -39,6 +39,7 @@ pub struct House {
     pub clock: ManualClock,
     pub browser: Browser,
     pub front: Front,
+    pub http: HttpOptions,
     _database: Database,
 }
 
@@ -59,8 +60,9 @@ impl House {
         };
         let browser = Browser::with(&http.extra_roots, http.resolver.clone());
         let database = Database::sqlite();
-        let server = TestServer::start(&database, Options { http, ..Options::new(&clock) }).await;
-        Self { server, clock, browser, front, _database: database }
+        let options = Options { http: http.clone(), ..Options::new(&clock) };
+        let server = TestServer::start(&database, options).await;
+        Self { server, clock, browser, front, http, _database: database }
     }
 
     /// Where the provider sends browsers back to.

@@ -4,6 +4,7 @@
 //! The files are read here once more, so that the code under test is not its own witness. An entry runs with the examples
 //! of all its fields, and again with no more than it requires.
 
+mod end;
 mod entry;
 mod features;
 mod flow;

@@ -35,6 +35,7 @@ pub fn quirks(entry: &Entry) -> Result<Quirks, String> {
     Ok(Quirks {
         userinfo_path: USERINFO_PATH.to_owned(),
         revoke_path: None,
+        introspect_path: None,
         auth_methods: vec![method],
         certificate_required: entry.flag("tls_client_certificate"),
         pkce_required: entry.get("pkce_disabled_reason").is_none(),

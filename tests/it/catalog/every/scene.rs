@@ -10,6 +10,7 @@ use super::{
     entry::{Config, Entry},
     quirks::quirks,
 };
+use crate::support::provider::{CLIENT_ID, CLIENT_SECRET};
 
 /// The scopes that the answer to a flow names, whatever was asked for.
 pub const GRANTED: [&str; 2] = ["granted:one", "granted:two"];
@@ -64,6 +65,7 @@ impl Scene {
         scene.callback(entry, &begun);
         scene.grant(entry);
         scene.look_up(entry, &[&granted, &scene.kept.clone()])?;
+        scene.end(entry)?;
         scene.oauth1(entry, &begun)?;
         scene.open_id(entry);
         scene.settle();
@@ -181,12 +183,15 @@ impl Scene {
         credentials: &Config,
         answer: Value,
     ) -> Result<(), String> {
-        let Some(url) = entry.address(&format!("{key}.url"), config)? else { return Ok(()) };
+        // Only the one who revokes has its `client_id` in an address.
+        let known = if key == "revocation" { credentials.clone() } else { Config::new() };
+        let Some(url) = entry.address_with(&format!("{key}.url"), config, &known)? else { return Ok(()) };
         let of = |name: &str| entry.text(&format!("{key}.{name}"));
         let fill = |text: &str| entry.filled(text, config, credentials);
         let mut headers = lower(entry.filled_pairs(&format!("{key}.headers"), config, credentials));
         if of("basic").is_none() {
             let authorization = fill(of("authorization").unwrap_or("Bearer {access_token}"));
+            let authorization = authorization.filter(|value| !value.is_empty());
             headers.extend(authorization.map(|value| ("authorization".to_owned(), value)));
         }
         let own = url.query_pairs().into_owned();
@@ -199,9 +204,36 @@ impl Scene {
             headers,
             basic: of("basic").and_then(fill),
             body: body.map_err(|error| format!("`{key}.body`: {error}"))?,
+            json: entry.filled_pairs(&format!("{key}.json"), config, credentials),
+            form: entry.filled_pairs(&format!("{key}.form"), config, credentials),
             answer,
+            revokes: key == "revocation",
         });
         self.calls.push(url);
+        Ok(())
+    }
+
+    /// How tokens end, and where it is told what they are worth.
+    fn end(&mut self, entry: &Entry) -> Result<(), String> {
+        let kept = self.kept.clone();
+        let credentials = [
+            ("access_token", "{access_token}"),
+            ("refresh_token", "{refresh_token}"),
+            ("client_id", CLIENT_ID),
+            ("client_secret", CLIENT_SECRET),
+        ];
+        let credentials =
+            credentials.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.call(entry, "revocation", &kept, &credentials, json!({}))?;
+        for (key, path) in [
+            ("revocation_endpoint", &mut self.quirks.revoke_path),
+            ("introspection_endpoint", &mut self.quirks.introspect_path),
+        ] {
+            if let Some(url) = entry.address(key, &kept)? {
+                *path = Some(url.path().to_owned());
+                self.calls.push(url);
+            }
+        }
         Ok(())
     }
 

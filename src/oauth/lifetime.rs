@@ -1,0 +1,89 @@
+//! How long an access token lives: as the answer says, as it says itself, or as its server says when asked (RFC 7662).
+
+use oauth2::http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::{
+    Failure, Grant, OAuthClient, Registration,
+    jwt::{jwt_expiry, numeric_date},
+    response::{MAX_LIFETIME_SECONDS, refused},
+};
+use crate::model::{Duration, OffsetDateTime, SecretString};
+
+/// What a server says of a token (RFC 7662, section 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Introspection {
+    /// Whether it is alive.
+    pub active: bool,
+    /// When it ends, if the server says so.
+    pub expire_time: Option<OffsetDateTime>,
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// How long the access token lives, counted from when it was asked for: as the answer says, or as the token does if it is
+    /// a JWT.
+    #[must_use]
+    pub fn lifetime(&self, asked: OffsetDateTime) -> Option<Duration> {
+        self.expires_in.or_else(|| lifetime(jwt_expiry(&self.access_token)?, asked))
+    }
+}
+
+fn lifetime(expire_time: OffsetDateTime, asked: OffsetDateTime) -> Option<Duration> {
+    let lifetime = expire_time - asked;
+    let most = i64::try_from(MAX_LIFETIME_SECONDS).map_or(Duration::MAX, Duration::seconds);
+    (lifetime.is_positive() && lifetime <= most).then_some(lifetime)
+}
+
+// === impl OAuthClient ===
+
+impl OAuthClient {
+    /// How long a new access token lives, counted from when it was asked for, as its server says (RFC 7662), where the entry
+    /// declares that it can be asked. A failure is logged, and says nothing: the token is good.
+    pub async fn introspected_lifetime(
+        &self,
+        registration: Registration<'_>,
+        access_token: &SecretString,
+        asked: OffsetDateTime,
+    ) -> Option<Duration> {
+        if !registration.provider.introspects() {
+            return None;
+        }
+        match self.introspect(registration, access_token).await {
+            Ok(found) => lifetime(found.expire_time.filter(|_| found.active)?, asked),
+            Err(failure) => {
+                tracing::warn!(provider = %registration.provider.id(), %failure, "an introspection failed");
+                None
+            }
+        }
+    }
+
+    /// Asks what an access token is worth (RFC 7662). The client authenticates as it does at the token endpoint.
+    pub async fn introspect(
+        &self,
+        registration: Registration<'_>,
+        access_token: &SecretString,
+    ) -> Result<Introspection, Failure> {
+        let endpoints = self.endpoints(registration).await?;
+        let endpoint = endpoints.introspection()?;
+        let endpoint = endpoint.ok_or_else(|| Failure::invalid("its entry has no introspection endpoint"))?;
+        let (endpoints, about) = (&endpoints, (access_token, "access_token"));
+        let request = |secret| async move {
+            let answer = self.post_about(registration, endpoints, endpoint, about, secret).await?;
+            if let Some(failure) = refused(&answer, registration.provider, self.clock.now()) {
+                return Err(failure);
+            }
+            let status = answer.status;
+            let said = serde_json::from_slice::<Map<String, Value>>(&answer.body).ok();
+            match said.as_ref().map(|said| (said, said.get("active").and_then(Value::as_bool))) {
+                Some((said, Some(active))) if status.is_success() => {
+                    Ok(Introspection { active, expire_time: said.get("exp").and_then(numeric_date) })
+                }
+                _ if status == StatusCode::UNAUTHORIZED => Err(Failure::Unauthorized),
+                _ => Err(Failure::invalid("its answer says nothing about the token")),
+            }
+        };
+        self.with_secrets(registration, request).await
+    }
+}
