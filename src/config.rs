@@ -96,6 +96,11 @@ pub struct BehaviourArgs {
     #[arg(long, env = "TOKENWELL_DRAIN", default_value = "25", value_name = "SECONDS", value_parser = seconds)]
     pub drain: Duration,
 
+    /// How long a stream (`Watch`) says nothing while nothing happens, in seconds: less than the time after which a proxy
+    /// between clients and the server gives a silent call up.
+    #[arg(long, env = "TOKENWELL_HEARTBEAT", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
+    pub heartbeat: Duration,
+
     /// Does nothing unasked: no tokens are renewed ahead or kept alive, no revocations are tried again, no webhooks are sent,
     /// nothing is purged. At least one server of a database must do it.
     #[arg(long, env = "TOKENWELL_NO_BACKGROUND")]

@@ -1,19 +1,21 @@
 //! `tokenwell.auth.v1.AuthService`.
 
+use futures::TryStreamExt as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
-    convert::{metadata, non_empty, string_map, timestamp},
+    convert::{metadata, non_empty, pb_flow_news, string_map, timestamp},
     door::GatewayCaller,
     layer::signature::SignatureVerified,
     pb::auth::v1::{
-        BeginRequest, BeginResponse, CompleteRequest, CompleteResponse, auth_service_server::AuthService,
-        complete_request::End, complete_response,
+        BeginRequest, BeginResponse, CompleteRequest, CompleteResponse, WatchRequest, WatchResponse,
+        auth_service_server::AuthService, complete_request::End, complete_response,
     },
     status::status,
+    watch::{Messages, answer},
 };
 use crate::{
-    flow::{BeginInput, CompleteInput, Completed, Completer, Flows, Outcome},
+    flow::{BeginInput, CompleteInput, Completed, Completer, FlowWatch, Flows, Outcome},
     model::{Caller, ConnectionId, Error, ExposeSecret as _, IntegrationId, Result, Uuid},
     provider::CallbackQuery,
 };
@@ -44,10 +46,22 @@ impl Service {
             expire_time: Some(timestamp(begun.expire_time)),
         })
     }
+
+    async fn do_watch(&self, caller: &Caller, request: &WatchRequest) -> Result<FlowWatch> {
+        self.flows.watch_flow(caller, flow_id("flow_id", &request.flow_id)?).await
+    }
 }
 
 #[async_trait]
 impl AuthService for Service {
+    type WatchStream = Messages<WatchResponse>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = super::caller(&request)?;
+        let watch = self.do_watch(&caller, &request.into_inner()).await.map_err(|error| status(&error))?;
+        Ok(answer(watch.into_stream().map_ok(|news| pb_flow_news(&news))))
+    }
+
     async fn begin(&self, request: Request<BeginRequest>) -> Result<Response<BeginResponse>, Status> {
         let proof = request.extensions().get::<SignatureVerified>().cloned();
         let proof = proof.ok_or_else(|| status(&Error::internal("a Begin came without its proof")))?;
@@ -72,6 +86,10 @@ impl AuthService for Service {
     }
 }
 
+fn flow_id(field: &str, text: &str) -> Result<Uuid> {
+    text.parse().map_err(|_| Error::field(field, "is malformed: expected a UUID"))
+}
+
 fn begin_input(request: BeginRequest) -> Result<BeginInput> {
     Ok(BeginInput {
         integration_id: IntegrationId::parse(&request.integration_id)?,
@@ -89,10 +107,7 @@ fn complete_input(request: CompleteRequest) -> Result<CompleteInput> {
     match request.end {
         Some(End::Callback(callback)) => Ok(CompleteInput::Callback(CallbackQuery::parse(&callback.query)?)),
         Some(End::Confirmation(confirmation)) => Ok(CompleteInput::Confirmation {
-            flow_id: confirmation
-                .flow_id
-                .parse::<Uuid>()
-                .map_err(|_| Error::field("confirmation.flow_id", "is malformed: expected a UUID"))?,
+            flow_id: flow_id("confirmation.flow_id", &confirmation.flow_id)?,
             code: confirmation.code.into(),
         }),
         None => Err(Error::field("end", "is missing: give the callback or a confirmation")),

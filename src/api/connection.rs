@@ -1,25 +1,30 @@
 //! `tokenwell.connection.v1.ConnectionService`.
 
+use futures::TryStreamExt as _;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     convert::{
-        duration, imported, json_object, metadata, non_empty, page_token, pb_connection, pb_granted,
-        pb_struct, string_map,
+        duration, event_types, imported, json_object, metadata, non_empty, page_token, pb_connection,
+        pb_feed_news, pb_granted, pb_struct, string_map,
     },
     pb::connection::v1::{
         DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest,
         GetMetadataResponse, GetRequest, GetResponse, ImportRequest, ImportResponse, ListRequest,
         ListResponse, SetMetadataRequest, SetMetadataResponse, UpdateConfigRequest, UpdateConfigResponse,
-        UpdateMetadataRequest, UpdateMetadataResponse, View, connection_service_server::ConnectionService,
+        UpdateMetadataRequest, UpdateMetadataResponse, View, WatchRequest, WatchResponse,
+        connection_service_server::ConnectionService,
     },
     respond,
+    status::status,
+    watch::{Messages, answer},
 };
 use crate::{
-    flow::{Flows, GetInput, ImportInput},
+    flow::{ConnectionWatch, Flows, GetInput, ImportInput},
     model::{
         Caller, Connection, ConnectionId, IntegrationId, Metadata, PageRequest, Permission, Result, etag,
     },
+    store::EventFilter,
 };
 
 /// The service.
@@ -135,10 +140,29 @@ impl Service {
         let patch = json_object("patch", request.patch.unwrap_or_default())?;
         self.flows.update_metadata(caller.project_id(), (&integration, &id), patch, &request.etag).await
     }
+
+    async fn do_watch(&self, caller: &Caller, request: WatchRequest) -> Result<ConnectionWatch> {
+        let filter = EventFilter {
+            integration_id: non_empty(request.integration_id)
+                .map(|id| IntegrationId::parse(&id))
+                .transpose()?,
+            connection_id: non_empty(request.connection_id).map(|id| ConnectionId::parse(&id)).transpose()?,
+            types: event_types(&request.event_types)?,
+        };
+        self.flows.watch_connections(caller, filter, &request.cursor).await
+    }
 }
 
 #[async_trait]
 impl ConnectionService for Service {
+    type WatchStream = Messages<WatchResponse>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = super::caller(&request)?;
+        let watch = self.do_watch(&caller, request.into_inner()).await.map_err(|error| status(&error))?;
+        Ok(answer(watch.into_stream().map_ok(pb_feed_news)))
+    }
+
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         respond(request, |caller, request| self.do_get(caller, request)).await
     }

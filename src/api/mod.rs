@@ -14,6 +14,7 @@ pub mod pb;
 mod project;
 mod provider;
 pub mod status;
+mod watch;
 mod webhook;
 
 use std::time::Duration;

@@ -12,12 +12,13 @@ use crate::model::{Error, FieldViolation, FlowRef};
 pub const DOMAIN: &str = "tokenwell.dev";
 /// When to try again if nobody says.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Streams do not end by themselves, so trying again at once is of no use.
+const WATCH_RETRY_DELAY: Duration = Duration::from_secs(30);
 const PREFIX: &str = "ERROR_REASON_";
 
 /// What the status of an error is made of.
 struct Mapped {
     code: Code,
-    reason: ErrorReason,
     metadata: HashMap<String, String>,
     fields: Vec<FieldViolation>,
     retry: Option<Duration>,
@@ -40,7 +41,7 @@ pub fn status(error: &Error) -> Status {
         add_flow(&mut mapped.metadata, flow);
     }
     let mut details = ErrorDetails::new();
-    details.set_error_info(reason_name(mapped.reason), DOMAIN, mapped.metadata);
+    details.set_error_info(error.reason(), DOMAIN, mapped.metadata);
     if !mapped.fields.is_empty() {
         let fields = mapped.fields.into_iter();
         details.set_bad_request(
@@ -63,6 +64,11 @@ pub fn reason_name(reason: ErrorReason) -> &'static str {
     reason.as_str_name().trim_start_matches(PREFIX)
 }
 
+/// The reason of this name, as it stands in `ErrorInfo`.
+pub(super) fn reason_of(name: &str) -> ErrorReason {
+    ErrorReason::from_str_name(&format!("{PREFIX}{name}")).unwrap_or_default()
+}
+
 /// The chain of causes, for the log. Only faults have one: everything else says what it is in its message.
 fn cause(error: &Error) -> Option<Cause> {
     let mut text = match error {
@@ -77,17 +83,21 @@ fn cause(error: &Error) -> Option<Cause> {
     Some(Cause(text))
 }
 
-fn plain(code: Code, reason: ErrorReason) -> Mapped {
-    Mapped { code, reason, metadata: HashMap::new(), fields: Vec::new(), retry: None }
+fn plain(code: Code) -> Mapped {
+    Mapped { code, metadata: HashMap::new(), fields: Vec::new(), retry: None }
 }
 
-fn with(code: Code, reason: ErrorReason, pairs: &[(&str, &str)]) -> Mapped {
+fn with(code: Code, pairs: &[(&str, &str)]) -> Mapped {
     let metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Mapped { metadata, ..plain(code, reason) }
+    Mapped { metadata, ..plain(code) }
 }
 
 fn fields(mapped: Mapped, fields: &[FieldViolation]) -> Mapped {
     Mapped { fields: fields.to_vec(), ..mapped }
+}
+
+fn field(name: impl Into<String>, description: &str) -> Mapped {
+    fields(plain(Code::InvalidArgument), &[FieldViolation::new(name, description)])
 }
 
 fn retry(mapped: Mapped, delay: Option<Duration>) -> Mapped {
@@ -97,108 +107,72 @@ fn retry(mapped: Mapped, delay: Option<Duration>) -> Mapped {
 fn map(error: &Error) -> Mapped {
     use Code::{
         Aborted, AlreadyExists, DeadlineExceeded, FailedPrecondition, Internal, InvalidArgument, NotFound,
-        PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
+        OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable,
     };
-    use ErrorReason as R;
 
     match error {
-        Error::FieldInvalid(bad) => fields(plain(InvalidArgument, R::FieldInvalid), bad),
-        Error::ConnectionConfigInvalid { provider, fields: bad } => fields(
-            with(InvalidArgument, R::ConnectionConfigInvalid, &[("provider_id", provider.as_str())]),
-            bad,
-        ),
-        Error::AuthorizationParamReserved(name) => fields(
-            plain(InvalidArgument, R::AuthorizationParamReserved),
-            &[FieldViolation::new(format!("authorization_params.{name}"), "is set by tokenwell itself")],
-        ),
-        Error::ReturnUrlNotAllowed => fields(
-            plain(InvalidArgument, R::ReturnUrlNotAllowed),
-            &[FieldViolation::new("return_url", "is not under one of the project's allowed_return_urls")],
-        ),
-        Error::GrantTypeUnsupported { provider, known, .. } => with(
-            FailedPrecondition,
-            R::GrantTypeUnsupported,
-            &[("provider_id", provider.as_str()), ("grant_types", known)],
-        ),
-        Error::PageTokenInvalid => fields(
-            plain(InvalidArgument, R::PageTokenInvalid),
-            &[FieldViolation::new("page_token", "is not one of this method with these filters")],
-        ),
-        Error::ApiKeyMissing => plain(Unauthenticated, R::ApiKeyMissing),
-        Error::ApiKeyInvalid => plain(Unauthenticated, R::ApiKeyInvalid),
-        Error::PermissionMissing(it) => {
-            with(PermissionDenied, R::PermissionMissing, &[("permission", it.as_str())])
+        Error::FieldInvalid(bad) => fields(plain(InvalidArgument), bad),
+        Error::ConnectionConfigInvalid { provider, fields: bad } => {
+            fields(with(InvalidArgument, &[("provider_id", provider.as_str())]), bad)
         }
-        Error::SignatureMissing => plain(Unauthenticated, R::SignatureMissing),
-        Error::SignatureInvalid => plain(Unauthenticated, R::SignatureInvalid),
+        Error::AuthorizationParamReserved(name) => {
+            field(format!("authorization_params.{name}"), "is set by tokenwell itself")
+        }
+        Error::ReturnUrlNotAllowed => {
+            field("return_url", "is not under one of the project's allowed_return_urls")
+        }
+        Error::GrantTypeUnsupported { provider, known, .. } => {
+            with(FailedPrecondition, &[("provider_id", provider.as_str()), ("grant_types", known)])
+        }
+        Error::PageTokenInvalid => field("page_token", "is not one of this method with these filters"),
+        Error::CursorInvalid => field("cursor", "is not one of this project with these filters"),
+        Error::CursorExpired => plain(OutOfRange),
+        Error::ApiKeyMissing | Error::ApiKeyInvalid | Error::SignatureMissing | Error::SignatureInvalid => {
+            plain(Unauthenticated)
+        }
+        Error::PermissionMissing(it) => with(PermissionDenied, &[("permission", it.as_str())]),
         Error::ConnectionNotFound { integration, connection } => with(
             NotFound,
-            R::ConnectionNotFound,
             &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
         ),
-        Error::IntegrationNotFound(id) => {
-            with(NotFound, R::IntegrationNotFound, &[("integration_id", id.as_str())])
-        }
-        Error::ProviderNotFound(id) => with(NotFound, R::ProviderNotFound, &[("provider_id", id.as_str())]),
-        Error::ApiKeyNotFound(id) => with(NotFound, R::ApiKeyNotFound, &[("api_key_id", &id.to_string())]),
-        Error::WebhookNotFound(id) => with(NotFound, R::WebhookNotFound, &[("webhook_id", &id.to_string())]),
-        Error::DeliveryNotFound(id) => {
-            with(NotFound, R::DeliveryNotFound, &[("delivery_id", &id.to_string())])
-        }
-        Error::WebhookLimitReached(_) => plain(ResourceExhausted, R::WebhookLimitReached),
-        Error::FlowNotFound => plain(NotFound, R::FlowNotFound),
-        Error::IntegrationAlreadyExists(id) => {
-            with(AlreadyExists, R::IntegrationAlreadyExists, &[("integration_id", id.as_str())])
-        }
-        Error::ProjectAlreadyExists(id) => {
-            with(AlreadyExists, R::ProjectAlreadyExists, &[("project_id", id.as_str())])
-        }
-        Error::FlowExpired => plain(FailedPrecondition, R::FlowExpired),
-        Error::BrowserMismatch => plain(PermissionDenied, R::BrowserMismatch),
-        Error::CallbackInvalid(_) => plain(InvalidArgument, R::CallbackInvalid),
-        Error::AuthorizationDenied { code, .. } => {
-            with(FailedPrecondition, R::AuthorizationDenied, &[("oauth_error", code)])
-        }
-        Error::EtagMismatch => plain(Aborted, R::EtagMismatch),
-        Error::SettingsConflict(bad) => fields(plain(FailedPrecondition, R::SettingsConflict), bad),
-        Error::IntegrationInUse(id) => {
-            with(FailedPrecondition, R::IntegrationInUse, &[("integration_id", id.as_str())])
-        }
-        Error::Internal(_) => plain(Internal, R::Internal),
-        Error::StoreUnavailable(_) => retry(plain(Unavailable, R::StoreUnavailable), None),
-        Error::DeadlineExceeded => plain(DeadlineExceeded, R::DeadlineExceeded),
+        Error::IntegrationNotFound(id) => with(NotFound, &[("integration_id", id.as_str())]),
+        Error::ProviderNotFound(id) => with(NotFound, &[("provider_id", id.as_str())]),
+        Error::ApiKeyNotFound(id) => with(NotFound, &[("api_key_id", &id.to_string())]),
+        Error::WebhookNotFound(id) => with(NotFound, &[("webhook_id", &id.to_string())]),
+        Error::DeliveryNotFound(id) => with(NotFound, &[("delivery_id", &id.to_string())]),
+        Error::WebhookLimitReached(_) => plain(ResourceExhausted),
+        Error::FlowNotFound => plain(NotFound),
+        Error::IntegrationAlreadyExists(id) => with(AlreadyExists, &[("integration_id", id.as_str())]),
+        Error::ProjectAlreadyExists(id) => with(AlreadyExists, &[("project_id", id.as_str())]),
+        Error::FlowExpired => plain(FailedPrecondition),
+        Error::BrowserMismatch => plain(PermissionDenied),
+        Error::CallbackInvalid(_) => plain(InvalidArgument),
+        Error::AuthorizationDenied { code, .. } => with(FailedPrecondition, &[("oauth_error", code)]),
+        Error::EtagMismatch => plain(Aborted),
+        Error::SettingsConflict(bad) => fields(plain(FailedPrecondition), bad),
+        Error::IntegrationInUse(id) => with(FailedPrecondition, &[("integration_id", id.as_str())]),
+        Error::Internal(_) => plain(Internal),
+        Error::StoreUnavailable(_) | Error::ServerStopping => retry(plain(Unavailable), None),
+        Error::WatchLimit(_) => retry(plain(ResourceExhausted), Some(WATCH_RETRY_DELAY)),
+        Error::DeadlineExceeded => plain(DeadlineExceeded),
         Error::InFlow { source, .. } => map(source),
-        Error::ProviderUnavailable { provider, .. }
-        | Error::ProviderResponseInvalid { provider, .. }
-        | Error::ProviderRejectedCode { provider, .. }
-        | Error::ClientRejected { provider, .. }
-        | Error::CredentialsRejected { provider, .. } => of_provider(error, provider.as_str()),
-        Error::NeedsReauthorization { integration, connection, .. } => with(
+        Error::ProviderUnavailable { provider, retry_after, .. } => {
+            retry(with(Unavailable, &[("provider_id", provider.as_str())]), *retry_after)
+        }
+        Error::ProviderRejectedCode { provider, code, .. } | Error::ClientRejected { provider, code, .. } => {
+            with(FailedPrecondition, &[("provider_id", provider.as_str()), ("oauth_error", code)])
+        }
+        Error::ProviderResponseInvalid { provider, .. } | Error::CredentialsRejected { provider, .. } => {
+            with(FailedPrecondition, &[("provider_id", provider.as_str())])
+        }
+        Error::NeedsReauthorization { integration, connection, reason } => with(
             FailedPrecondition,
-            R::NeedsReauthorization,
-            &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
+            &[
+                ("integration_id", integration.as_str()),
+                ("connection_id", connection.as_str()),
+                ("reauthorization_reason", reason.as_str()),
+            ],
         ),
-    }
-}
-
-/// What a provider did not do.
-fn of_provider(error: &Error, provider: &str) -> Mapped {
-    use ErrorReason as R;
-
-    let refused = |reason, code: &str| {
-        with(Code::FailedPrecondition, reason, &[("provider_id", provider), ("oauth_error", code)])
-    };
-    let provider = [("provider_id", provider)];
-    match error {
-        Error::ProviderUnavailable { retry_after, .. } => {
-            retry(with(Code::Unavailable, R::ProviderUnavailable, &provider), *retry_after)
-        }
-        Error::ProviderRejectedCode { code, .. } => refused(R::ProviderRejectedCode, code),
-        Error::ClientRejected { code, .. } => refused(R::ClientRejected, code),
-        Error::CredentialsRejected { .. } => {
-            with(Code::FailedPrecondition, R::CredentialsRejected, &provider)
-        }
-        _ => with(Code::FailedPrecondition, R::ProviderResponseInvalid, &provider),
     }
 }
 
@@ -208,5 +182,23 @@ fn add_flow(metadata: &mut HashMap<String, String>, flow: &FlowRef) {
     metadata.insert("connection_id".to_owned(), flow.connection_id.to_string());
     if let Some(url) = &flow.return_url {
         metadata.insert("return_url".to_owned(), url.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every variant's reason stands in `model/reason.rs` as one text, which the compiler holds to be complete.
+    #[test]
+    fn reasons_of_errors_are_those_of_the_protos() {
+        let source = include_str!("../model/reason.rs");
+        let texts = source.lines().filter_map(|line| line.split_once(" => \"")?.1.strip_suffix("\","));
+        let named: BTreeSet<_> = texts.collect();
+        let known = (1..1_000).filter_map(|value| ErrorReason::try_from(value).ok()).map(reason_name);
+        assert_eq!(named, known.collect());
+        assert_eq!(reason_of("FLOW_EXPIRED"), ErrorReason::FlowExpired);
     }
 }

@@ -128,6 +128,7 @@ impl App {
             lease,
             replica: uuid_v7(&OsRandom, SystemClock.now())?.to_string(),
             refresh_ahead: !args.behaviour.no_refresh_ahead,
+            heartbeat: args.behaviour.heartbeat,
             stopping: stopping.clone(),
             failpoints: args.failpoints.clone(),
         });
@@ -189,6 +190,8 @@ impl App {
         servers.spawn(gateway::serve(self.gateway, gateway, stopping.clone()));
         servers.spawn(gateway::serve(self.admin, admin, stopping.clone()));
         let mut chores = JoinSet::new();
+        let flows = self.flows.clone();
+        chores.spawn(async move { flows.follow().await });
         if self.background {
             background::spawn(&mut chores, &self.flows, &stopping);
         }

@@ -1,12 +1,11 @@
 //! The database and its keys, for the server and for commands that need none.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, Environment, LEASE_MARGIN, load_catalog};
-
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
@@ -74,6 +73,7 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
         lease: 2 * environment.http.timeout + LEASE_MARGIN,
         replica: "offline".to_owned(),
         refresh_ahead: false,
+        heartbeat: Duration::ZERO,
         stopping: CancellationToken::new(),
         failpoints: Failpoints::default(),
     }))

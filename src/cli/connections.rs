@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     config::StorageArgs,
-    model::{Connection, ConnectionId, ConnectionState, IntegrationId, PageRequest, ProjectId},
+    model::{
+        Connection, ConnectionId, ConnectionState, IntegrationId, PageRequest, ProjectId,
+        ReauthorizationReason,
+    },
 };
 
 /// Arguments of `tokenwell connections`.
@@ -65,7 +68,11 @@ pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
                     None => break,
                 }
             }
-            print(output, &["integration", "connection", "provider", "state", "config", "refreshed"], rows)
+            print(
+                output,
+                &["integration", "connection", "provider", "state", "problem", "config", "refreshed"],
+                rows,
+            )
         }
         ConnectionsCommand::Delete { integration, connection, .. } => {
             let (integration, connection) =
@@ -87,7 +94,14 @@ fn row(connection: &Connection) -> Vec<String> {
             ConnectionState::Active => "active".to_owned(),
             ConnectionState::NeedsReauthorization => "needs reauthorization".to_owned(),
         },
+        problem(connection).to_owned(),
         config.join(" "),
         connection.refresh_time.to_string(),
     ]
+}
+
+/// Why the grant is gone, or its tokens cannot be renewed for the moment.
+fn problem(connection: &Connection) -> &'static str {
+    let failing = || connection.failure.as_ref().map(|failure| failure.kind.as_str());
+    connection.reason.map(ReauthorizationReason::as_str).or_else(failing).unwrap_or_default()
 }

@@ -132,7 +132,14 @@ impl Flows {
         let redeemable = match self.examine(flow, query).await {
             Ok(redeemable) => redeemable,
             // A no of the user or the provider ends the flow.
-            Err(no @ Error::AuthorizationDenied { .. }) => return self.take(flow).await.and(Err(no)),
+            Err(no @ Error::AuthorizationDenied { .. }) => {
+                let (flows, flow) = (self.clone(), flow.clone());
+                let denied = async move {
+                    flows.take(&flow).await?;
+                    flows.spent(&flow, Err(no)).await
+                };
+                return self.owned(denied).await;
+            }
             Err(error) => return Err(error),
         };
         if flow.completion == Completion::Confirm && matches!(completer, Completer::Gateway { .. }) {
@@ -142,7 +149,8 @@ impl Flows {
         // From the taking on, a browser that goes away must not cost the code that it brought.
         self.owned(async move {
             flows.take(&flow).await?;
-            flows.redeem(&flow, redeemable).await?;
+            let redeemed = flows.redeem(&flow, redeemable).await;
+            flows.spent(&flow, redeemed).await?;
             Ok(completed(&flow, Outcome::Connected))
         })
         .await
@@ -150,6 +158,17 @@ impl Flows {
 
     async fn take(&self, flow: &Flow) -> Result<()> {
         if self.store().take_flow(flow).await? { Ok(()) } else { Err(Error::FlowNotFound) }
+    }
+
+    /// Notes why a flow that was taken has failed, if it has.
+    async fn spent<T>(&self, flow: &Flow, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome
+            && let Err(unnoted) = self.store().fail_flow(flow.id, error.reason(), self.now()).await
+        {
+            // Whoever follows the flow learns it when the flow has expired.
+            tracing::warn!(error = %unnoted, "the end of a flow could not be noted");
+        }
+        outcome
     }
 
     async fn park(&self, flow: &Flow, query: &CallbackQuery) -> Result<Completed> {
@@ -178,7 +197,8 @@ impl Flows {
                 if !flows.store().take_parked_flow(&flow, code.expose_secret()).await? {
                     return Err(Error::FlowNotFound);
                 }
-                flows.redeem(&flow, redeemable).await?;
+                let redeemed = flows.redeem(&flow, redeemable).await;
+                flows.spent(&flow, redeemed).await?;
                 Ok(completed(&flow, Outcome::Connected))
             })
             .await

@@ -22,6 +22,7 @@ mod refresh;
 mod revoke;
 mod save;
 mod token;
+mod watch;
 mod webhook;
 
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub use project::{FirstKey, NewApiKey};
 use save::Unsaved;
 pub use token::{GetInput, Granted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use watch::Watches;
+pub use watch::{ConnectionWatch, FeedNews, FlowNews, FlowWatch};
 use webhook::Dispatch;
 pub use webhook::NewWebhook;
 
@@ -85,6 +88,8 @@ pub struct Parts {
     pub replica: String,
     /// Whether tokens are renewed before anybody asks.
     pub refresh_ahead: bool,
+    /// How long a stream says nothing.
+    pub heartbeat: std::time::Duration,
     /// Says that the server stops.
     pub stopping: CancellationToken,
     /// Where it fails on purpose. Nothing but in test builds.
@@ -98,6 +103,7 @@ struct Inner {
     unsaved: Unsaved,
     strikes: Strikes,
     hands: Hands,
+    watches: Watches,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
     webhooks: Dispatch,
@@ -114,6 +120,7 @@ impl Flows {
                 unsaved: Unsaved::default(),
                 strikes: Strikes::default(),
                 hands: Hands::default(),
+                watches: Watches::default(),
                 tasks: TaskTracker::new(),
                 webhooks: Dispatch::default(),
             }),

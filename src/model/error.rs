@@ -41,6 +41,14 @@ pub enum Error {
     /// A page token of something else.
     #[error("the page token is not one of this method with these filters; begin with an empty one")]
     PageTokenInvalid,
+    /// A cursor of something else.
+    #[error(
+        "the cursor is not one of this project with these filters; begin with the last one of such a stream, or with none"
+    )]
+    CursorInvalid,
+    /// A cursor that is older than the events that are kept, or of another database.
+    #[error("events since the cursor are no longer kept; watch from now, then list again")]
+    CursorExpired,
 
     /// No API key.
     #[error("the call has no API key; send `authorization: Bearer tw_sk_...`")]
@@ -184,6 +192,12 @@ pub enum Error {
     /// The database is not there for the moment.
     #[error("the database is not available; try again")]
     StoreUnavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Too many streams.
+    #[error("there are {0}; end some of them, or try again later")]
+    WatchLimit(&'static str),
+    /// The server stops.
+    #[error("this server is stopping; go on with another, from the last cursor")]
+    ServerStopping,
     /// Too slow.
     #[error("the call took longer than its deadline")]
     DeadlineExceeded,

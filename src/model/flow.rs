@@ -14,6 +14,11 @@ use super::{
 pub const FLOW_TTL: Duration = Duration::minutes(10);
 /// How long a parked code waits for its confirmation.
 pub const PARKED_TTL: Duration = Duration::seconds(60);
+/// How long after its expiry a flow may still be completing: longer than a provider and the database may take together.
+/// Beyond that, its server was killed.
+const COMPLETION_LIMIT: Duration = Duration::minutes(5);
+/// What such a flow has failed for.
+const INTERRUPTED: &str = "INTERNAL";
 /// The most authorization parameters that a Begin may add.
 pub const MAX_AUTHORIZATION_PARAMS: usize = 32;
 
@@ -116,4 +121,84 @@ pub enum FlowProgress {
     Completing,
     /// It has ended.
     Ended(FlowOutcome),
+}
+
+/// Where a flow stands at a point in time, as whoever follows it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowStage {
+    /// It waits for the end user.
+    Pending,
+    /// Its code waits for the confirmation.
+    AwaitingConfirmation,
+    /// Its code is being redeemed.
+    Completing,
+    /// It has ended.
+    Ended(FlowOutcome),
+    /// Nobody has ended it in time.
+    Expired,
+}
+
+impl FlowStatus {
+    /// Where the flow stands at this time.
+    #[must_use]
+    pub fn stage(&self, now: OffsetDateTime) -> FlowStage {
+        let expired = self.expire_time <= now;
+        match &self.progress {
+            FlowProgress::Ended(outcome) => FlowStage::Ended(outcome.clone()),
+            FlowProgress::Completing if self.expire_time + COMPLETION_LIMIT <= now => {
+                FlowStage::Ended(FlowOutcome::Failed(INTERRUPTED.to_owned()))
+            }
+            FlowProgress::Completing => FlowStage::Completing,
+            FlowProgress::Pending | FlowProgress::AwaitingConfirmation if expired => FlowStage::Expired,
+            FlowProgress::Pending => FlowStage::Pending,
+            FlowProgress::AwaitingConfirmation => FlowStage::AwaitingConfirmation,
+        }
+    }
+}
+
+impl FlowStage {
+    /// How far it is: a flow never goes back.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::AwaitingConfirmation => 1,
+            Self::Completing => 2,
+            Self::Ended(_) | Self::Expired => 3,
+        }
+    }
+
+    /// Whether nothing comes after it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Expired)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_that_nobody_ends_ends_by_itself() {
+        let expire_time = OffsetDateTime::UNIX_EPOCH;
+        let stage = |progress: FlowProgress, seconds: i64| {
+            let (integration_id, connection_id) =
+                (IntegrationId::stored("i".to_owned()), ConnectionId::stored("c".to_owned()));
+            let status = FlowStatus { id: Uuid::nil(), integration_id, connection_id, progress, expire_time };
+            status.stage(expire_time + Duration::seconds(seconds))
+        };
+        let failed = FlowStage::Ended(FlowOutcome::Failed("INTERNAL".to_owned()));
+        for (progress, seconds, expected) in [
+            (FlowProgress::Pending, -1, FlowStage::Pending),
+            (FlowProgress::Pending, 0, FlowStage::Expired),
+            (FlowProgress::AwaitingConfirmation, -1, FlowStage::AwaitingConfirmation),
+            (FlowProgress::AwaitingConfirmation, 0, FlowStage::Expired),
+            (FlowProgress::Completing, 299, FlowStage::Completing),
+            (FlowProgress::Completing, 300, failed),
+            (FlowProgress::Ended(FlowOutcome::Connected), 300, FlowStage::Ended(FlowOutcome::Connected)),
+        ] {
+            assert_eq!(stage(progress.clone(), seconds), expected, "{progress:?} {seconds}");
+        }
+    }
 }

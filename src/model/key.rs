@@ -197,6 +197,12 @@ impl Caller {
         &self.key.project_id
     }
 
+    /// The key.
+    #[must_use]
+    pub fn key_id(&self) -> Uuid {
+        self.key.id
+    }
+
     /// Backend or frontend.
     #[must_use]
     pub fn kind(&self) -> KeyKind {

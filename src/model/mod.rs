@@ -6,6 +6,7 @@ mod backoff;
 mod clock;
 mod config;
 mod connection;
+mod cursor;
 mod delivery;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod metadata;
 mod page;
 mod project;
 mod random;
+mod reason;
 mod return_url;
 mod revocation;
 mod signature;
@@ -31,6 +33,7 @@ pub use connection::{
     Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
     ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
+pub use cursor::{Cursor, CursorScope};
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
@@ -38,7 +41,8 @@ pub use event::{Event, EventType, NewEvent};
 pub use failpoint::Action;
 pub use failpoint::{Defence, Failpoints, Point};
 pub use flow::{
-    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL, StringMap,
+    FLOW_TTL, Flow, FlowOutcome, FlowProgress, FlowStage, FlowStatus, MAX_AUTHORIZATION_PARAMS, PARKED_TTL,
+    StringMap,
 };
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};

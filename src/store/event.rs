@@ -10,6 +10,7 @@ use sea_orm::{
     TransactionTrait as _,
     sea_query::{Expr, ExprTrait as _},
 };
+use tokio::sync::watch;
 
 use super::{
     Store, column,
@@ -71,7 +72,14 @@ impl Store {
             time: Set(column::micros(now)),
         };
         Entity::insert(row).exec_without_returning(transaction).await.map_err(failed)?;
+        self.recorded.send_replace(());
         Ok(())
+    }
+
+    /// Changes when this process has recorded an event: it will be committed in a moment, or not at all.
+    #[must_use]
+    pub fn recorded(&self) -> watch::Receiver<()> {
+        self.recorded.subscribe()
     }
 
     /// Gives places to events that have none, and tells the number of those that got one.
@@ -134,10 +142,22 @@ impl Store {
         if let Some(connection) = &filter.connection_id {
             query = query.filter(Column::ConnectionId.eq(connection.as_str()));
         }
-        if !filter.types.is_empty() {
-            query = query.filter(Column::Type.is_in(filter.types.iter().map(|it| it.as_str())));
-        }
+        // A type of a later release is one that this one cannot tell.
+        let types = if filter.types.is_empty() { &EventType::ALL[..] } else { &filter.types };
+        query = query.filter(Column::Type.is_in(types.iter().map(|it| it.as_str())));
         query.all(&self.db).await.map_err(failed)?.into_iter().map(event).collect()
+    }
+
+    /// The projects that have events after this place, with the last place of each.
+    pub async fn list_event_projects(&self, after: i64) -> Result<Vec<(ProjectId, i64)>> {
+        let query = Entity::find()
+            .select_only()
+            .column(Column::ProjectId)
+            .column_as(Column::Position.max(), "position")
+            .filter(Column::Position.gt(after))
+            .group_by(Column::ProjectId);
+        let last = query.into_tuple::<(String, i64)>().all(&self.db).await.map_err(failed)?;
+        Ok(last.into_iter().map(|(project, position)| (ProjectId::stored(project), position)).collect())
     }
 
     /// Where the feed begins and ends.

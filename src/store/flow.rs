@@ -1,8 +1,7 @@
 //! Flows: found by digests, taken once.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, sea_query::Expr,
 };
 
 use super::{
@@ -13,21 +12,18 @@ use super::{
     secrets::SecretsColumn,
 };
 use crate::model::{
-    Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, FlowOutcome, FlowProgress, FlowStatus,
-    GrantType, IntegrationId, Metadata, OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid,
-    digest,
+    Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, GrantType, IntegrationId, Metadata,
+    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid, digest,
 };
 
-const TABLE: &str = "flows";
+pub(super) const TABLE: &str = "flows";
 const CODE_VERIFIER: &str = "code_verifier";
 const AUTHORIZATION_URL: &str = "authorization_url";
 const PARKED_QUERY: &str = "parked_query";
 const SECRETS: &str = "secrets";
-const PENDING: &str = "pending";
-const PARKED: &str = "parked";
-const TAKEN: &str = "taken";
-const CONNECTED: &str = "connected";
-const FAILED: &str = "failed";
+pub(super) const PENDING: &str = "pending";
+pub(super) const PARKED: &str = "parked";
+pub(super) const TAKEN: &str = "taken";
 
 /// A flow to begin, with the tokens that find it. Only their digests are stored.
 #[derive(Debug)]
@@ -102,35 +98,6 @@ impl Store {
     /// Gets the pending flow of this connect token.
     pub async fn get_flow_by_connect_token(&self, token: &str) -> Result<Option<Flow>> {
         self.find_flow(Column::ConnectDigest.eq(digest(token)), PENDING).await
-    }
-
-    /// Notes that a flow has failed.
-    pub async fn fail_flow(&self, id: Uuid, reason: &str, now: OffsetDateTime) -> Result<()> {
-        end_flow(&self.db, id, &FlowOutcome::Failed(reason.to_owned()), now).await
-    }
-
-    /// Where a flow of the project stands.
-    pub async fn get_flow_status(&self, project: &ProjectId, id: Uuid) -> Result<Option<FlowStatus>> {
-        let query = Entity::find_by_id(id).filter(Column::ProjectId.eq(project.as_str()));
-        let Some(row) = query.one(&self.db).await.map_err(failed)? else { return Ok(None) };
-        let progress = match (row.outcome.as_deref(), row.status.as_str()) {
-            (Some(CONNECTED), _) => FlowProgress::Ended(FlowOutcome::Connected),
-            (Some(FAILED), _) => {
-                FlowProgress::Ended(FlowOutcome::Failed(row.outcome_reason.unwrap_or_default()))
-            }
-            (Some(_), _) => return Err(column::inconsistent(TABLE, row.id, "outcome")),
-            (None, PENDING) => FlowProgress::Pending,
-            (None, PARKED) => FlowProgress::AwaitingConfirmation,
-            (None, TAKEN) => FlowProgress::Completing,
-            (None, _) => return Err(column::inconsistent(TABLE, row.id, "status")),
-        };
-        Ok(Some(FlowStatus {
-            id: row.id,
-            integration_id: IntegrationId::stored(row.integration_id),
-            connection_id: ConnectionId::stored(row.connection_id),
-            progress,
-            expire_time: column::time(row.expire_time)?,
-        }))
     }
 
     /// Gets the project of a flow, whatever its status.
@@ -293,29 +260,6 @@ impl Store {
             expire_time: column::time(row.expire_time)?,
         })
     }
-}
-
-/// Notes how a flow has ended, once.
-pub(super) async fn end_flow(
-    db: &impl ConnectionTrait,
-    id: Uuid,
-    outcome: &FlowOutcome,
-    now: OffsetDateTime,
-) -> Result<()> {
-    let (name, reason) = match outcome {
-        FlowOutcome::Connected => (CONNECTED, None),
-        FlowOutcome::Failed(reason) => (FAILED, Some(reason.as_str())),
-    };
-    Entity::update_many()
-        .col_expr(Column::Outcome, Expr::value(name))
-        .col_expr(Column::OutcomeReason, Expr::value(reason))
-        .col_expr(Column::OutcomeTime, Expr::value(column::micros(now)))
-        .filter(Column::Id.eq(id))
-        .filter(Column::Outcome.is_null())
-        .exec(db)
-        .await
-        .map_err(failed)?;
-    Ok(())
 }
 
 fn confirmed(project: &ProjectId, id: Uuid, confirmation: &str) -> Condition {

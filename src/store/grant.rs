@@ -11,7 +11,7 @@ use super::{
     connection::{TABLE, state_name},
     entity::connection::{ActiveModel, Column, Entity, Model},
     failed,
-    flow::end_flow,
+    flow_status::end_flow,
     is_duplicate, is_orphan,
     seal::{Place, row_name},
     secrets::SecretsColumn,

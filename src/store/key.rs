@@ -43,6 +43,12 @@ impl Store {
         query.one(&self.db).await.map_err(failed)?.map(api_key).transpose()
     }
 
+    /// Gets a key of the project.
+    pub async fn get_api_key(&self, project: &ProjectId, id: Uuid) -> Result<Option<ApiKey>> {
+        let query = Entity::find_by_id(id).filter(Column::ProjectId.eq(project.as_str()));
+        query.one(&self.db).await.map_err(failed)?.map(api_key).transpose()
+    }
+
     /// Lists a project's keys, oldest first.
     pub async fn list_api_keys(&self, project: &ProjectId, page: &PageRequest) -> Result<Page<ApiKey>> {
         let mut query = Entity::find()
@@ -78,8 +84,7 @@ impl Store {
             .exec(&self.db)
             .await
             .map_err(failed)?;
-        let query = Entity::find_by_id(id).filter(Column::ProjectId.eq(project.as_str()));
-        query.one(&self.db).await.map_err(failed)?.map(api_key).transpose()
+        self.get_api_key(project, id).await
     }
 }
 

@@ -14,6 +14,7 @@ mod due;
 mod entity;
 mod event;
 mod flow;
+mod flow_status;
 mod grant;
 mod integration;
 mod journal;
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, sqlx};
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
+use tokio::sync::watch;
 use url::Url;
 
 pub use dispatch::DueWebhook;
@@ -53,6 +55,7 @@ pub struct Store {
     db: DatabaseConnection,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
+    recorded: watch::Sender<()>,
 }
 
 /// Where the database is.
@@ -86,7 +89,7 @@ impl Store {
                     .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
             });
         let db = patiently(|| Database::connect(connect.clone()), is_locked).await.map_err(failed)?;
-        Ok(Self { db, keys: Arc::new(keys), random })
+        Ok(Self { db, keys: Arc::new(keys), random, recorded: watch::Sender::new(()) })
     }
 
     /// Brings the schema up to date. Of several that do so at once, the others fail on what one has done already, and find

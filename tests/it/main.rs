@@ -46,4 +46,5 @@ mod store;
 mod storm;
 mod tenant;
 mod trouble;
+mod watch;
 mod webhook;

@@ -3,6 +3,7 @@
 mod connection;
 mod due;
 mod event;
+mod feed;
 mod fixture;
 mod flow;
 mod integration;

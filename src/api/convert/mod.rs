@@ -1,13 +1,17 @@
 //! Between wire types and domain types: the only place where both are named.
 
 mod credentials;
+mod event;
 
 use std::collections::HashMap;
 
 use prost_types::{ListValue, Struct, Timestamp, Value as PbValue, value::Kind};
 use serde_json::{Map, Number, Value};
 
-pub(super) use self::credentials::{imported, pb_grant_type, pb_granted};
+pub(super) use self::{
+    credentials::{imported, pb_grant_type, pb_granted},
+    event::{event_types, pb_feed_news, pb_flow_news},
+};
 use super::pb;
 use crate::model::{
     Duration, Error, FieldViolation, Metadata, OffsetDateTime, Page, PageToken, Result, StringMap,
@@ -120,6 +124,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         ConnectionState::Active => State::Active,
         ConnectionState::NeedsReauthorization => State::NeedsReauthorization,
     };
+    let reauthorization_reason = connection.reason.map(event::pb_reauthorization_reason);
     Connection {
         integration_id: connection.integration_id.to_string(),
         connection_id: connection.id.to_string(),
@@ -135,6 +140,8 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         etag: connection.etag(),
         grant_type: pb_grant_type(connection.grant_type).into(),
         secret_config: HashMap::new(),
+        reauthorization_reason: reauthorization_reason.unwrap_or_default().into(),
+        refresh_failure: connection.failure.as_ref().map(event::pb_refresh_failure),
     }
 }
 

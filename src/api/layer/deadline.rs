@@ -1,22 +1,28 @@
 //! Ends calls that take too long, with `DEADLINE_EXCEEDED`. A refresh that they began goes on.
+//!
+//! The server's own limit is for the answer to begin: a stream may last. The caller's deadline is for all of it.
 
 use std::{
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
+use futures::{StreamExt as _, stream::unfold};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyStream, StreamBody};
+use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{Answer, refuse};
+use super::{super::status::status, Answer, refuse};
 use crate::model::Error;
 
 /// How much earlier than the caller's own deadline the answer goes out, so that it arrives, and comes before tonic's own
 /// timer, which would answer CANCELLED.
 const HEADROOM: Duration = Duration::from_millis(20);
 
-/// Bounds every call by the caller's `grpc-timeout` and by the server's own limit.
+/// Bounds every call by the caller's `grpc-timeout`, and the beginning of its answer by the server's own limit.
 #[derive(Debug, Clone)]
 pub struct DeadlineLayer {
     limit: Duration,
@@ -62,14 +68,39 @@ where
         let asked = request.headers().get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
         let asked = asked.map(|asked| asked.saturating_sub(HEADROOM.min(asked / 10)));
         let limit = asked.map_or(self.limit, |asked| asked.min(self.limit));
+        let now = Instant::now();
+        // A deadline beyond all time is none.
+        let end = asked.and_then(|asked| now.checked_add(asked));
         let call = self.inner.call(request);
         Box::pin(async move {
-            match tokio::time::timeout(limit, call).await {
-                Ok(answer) => answer,
+            match timeout_at(now + limit, call).await {
+                Ok(answer) => answer.map(|response| until(end, response)),
                 Err(_) => Ok(refuse(&Error::DeadlineExceeded)),
             }
         })
     }
+}
+
+/// The response, cut off at this time.
+fn until(end: Option<Instant>, response: Response<Body>) -> Response<Body> {
+    let Some(end) = end.filter(|_| !response.body().is_end_stream()) else { return response };
+    response.map(|body| {
+        let frames = unfold(Some(BodyStream::new(body)), move |frames| async move {
+            let mut frames = frames?;
+            match timeout_at(end, frames.next()).await {
+                Ok(frame) => Some((frame?, Some(frames))),
+                Err(_) => Some((Ok(Frame::trailers(too_late())), None)),
+            }
+        });
+        Body::new(StreamBody::new(frames))
+    })
+}
+
+fn too_late() -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    // Fails only if the message or the details do not fit into a header, which they do.
+    drop(status(&Error::DeadlineExceeded).add_header(&mut trailers));
+    trailers
 }
 
 /// Reads a `grpc-timeout`: at most eight digits and a unit.

@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// Every method and the permission that it takes. A test compares it with the protos.
-pub const PERMISSIONS: [(&str, Permission); 34] = [
+pub const PERMISSIONS: [(&str, Permission); 36] = [
     ("/tokenwell.auth.v1.AuthService/Begin", Permission::Begin),
     (COMPLETE, Permission::Complete),
+    ("/tokenwell.auth.v1.AuthService/Watch", Permission::Read),
     // `VIEW_FULL` takes `ReadCredentials` besides, which the service asks for.
     ("/tokenwell.connection.v1.ConnectionService/Get", Permission::Read),
     ("/tokenwell.connection.v1.ConnectionService/List", Permission::Read),
@@ -26,6 +27,7 @@ pub const PERMISSIONS: [(&str, Permission); 34] = [
     ("/tokenwell.connection.v1.ConnectionService/GetMetadata", Permission::Read),
     ("/tokenwell.connection.v1.ConnectionService/SetMetadata", Permission::Write),
     ("/tokenwell.connection.v1.ConnectionService/UpdateMetadata", Permission::Write),
+    ("/tokenwell.connection.v1.ConnectionService/Watch", Permission::Read),
     ("/tokenwell.integration.v1.IntegrationService/Create", Permission::Integrations),
     ("/tokenwell.integration.v1.IntegrationService/Get", Permission::Integrations),
     ("/tokenwell.integration.v1.IntegrationService/List", Permission::Integrations),

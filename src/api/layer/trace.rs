@@ -84,7 +84,8 @@ fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     HeaderValue::from_str(&hex::encode(bytes)).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-fn log(status: Option<&Status>) {
+/// Logs how a call ended.
+pub(in crate::api) fn log(status: Option<&Status>) {
     let Some(status) = status.filter(|status| status.code() != Code::Ok) else {
         tracing::debug!("ok");
         return;

@@ -145,6 +145,7 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
         behaviour: BehaviourArgs {
             deadline: std::time::Duration::from_secs(30),
             drain: std::time::Duration::from_secs(2),
+            heartbeat: std::time::Duration::from_secs(30),
             no_background: false,
             no_refresh_ahead: false,
             no_reflection: false,

@@ -1,150 +1,156 @@
-//! Events: written with what they tell, and read in one order that no later commit changes.
+//! The feed of events, and what is told of flows.
 
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use std::collections::BTreeMap;
+
 use tokenwell::{
-    model::{Duration, Event, EventType},
-    store::{EventFilter, FeedBounds},
+    model::{Duration, Event, EventType, FlowOutcome, FlowProgress},
+    store::{EventFilter, FeedBounds, NewGrant},
 };
 
-use super::{
-    fixture::{House, add_project, at_once, integration, integration_id, metadata, new_id, start},
-    on_both_databases,
+use super::fixture::{
+    House, add_project, at_once, config, connection_id, grant, metadata, new_id, start, tokens,
 };
 use crate::support::database::Kind;
 
-on_both_databases!(
-    every_change_is_told_once_and_reading_is_none,
-    the_feed_is_read_from_a_place_on,
-    events_are_told_apart,
-    many_readers_give_each_event_one_place,
-    old_events_go_and_leave_word,
-);
-
-/// What is in the feed after this place.
-async fn feed(house: &House, after: i64) -> Vec<Event> {
-    house.store.place_events().await.unwrap();
-    house.store.list_events(&house.project, &EventFilter::default(), after, 1_000).await.unwrap()
+super::on_both_databases! {
+    a_reader_misses_nothing_while_many_write,
+    readers_are_told_what_was_purged,
+    projects_with_events_are_known,
+    a_type_of_a_later_release_is_passed_over,
+    a_flow_ends_once,
 }
 
-fn types(events: &[Event]) -> Vec<EventType> {
-    events.iter().map(|event| event.event_type).collect()
-}
+const WRITERS: usize = 6;
+const WRITES: usize = 10;
 
-async fn every_change_is_told_once_and_reading_is_none(kind: Kind) {
-    let house = House::new(kind).await;
-    let ada = house.grant("ada", "one", start()).await;
-    house.store.put_metadata(&ada, &metadata("plan", "gold"), start()).await.unwrap();
-    // Over a version that is no more: nothing happens, and nothing is told.
-    house.store.put_metadata(&ada, &metadata("plan", "iron"), start()).await.unwrap();
-    for _ in 0..3 {
-        house.get("ada").await;
+impl House {
+    /// All events of the project from this place on.
+    async fn events(&self, after: i64) -> Vec<Event> {
+        let filter = EventFilter::default();
+        self.store.list_events(&self.project, &filter, after, 1_000).await.unwrap()
     }
-    house.grant("ada", "two", start() + Duration::SECOND).await;
-    house.delete("ada").await;
-    let events = feed(&house, 0).await;
-    assert_eq!(
-        types(&events),
-        [EventType::Created, EventType::Updated, EventType::Updated, EventType::Deleted]
-    );
-    let [first, .., last] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((&first.connection_id, &first.integration_id), (&ada.id, &ada.integration_id));
-    assert_eq!((&first.provider_id, first.reason.as_deref()), (&ada.provider_id, None));
-    assert_eq!((first.time, last.time), (start(), start()));
-    assert!(events.iter().all(|event| event.project_id == house.project));
 }
 
-async fn the_feed_is_read_from_a_place_on(kind: Kind) {
+/// Numbers that the database gives become visible out of their order; places do not.
+async fn a_reader_misses_nothing_while_many_write(kind: Kind) {
     let house = House::new(kind).await;
-    for name in ["ada", "bob", "cyd"] {
-        house.grant(name, "one", start()).await;
+    for writer in 0..WRITERS {
+        house.grant(&format!("u{writer}"), "first", start()).await;
     }
-    let all = feed(&house, 0).await;
-    assert_eq!(all.iter().map(|event| event.position).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!(feed(&house, all[0].position).await, all[1..]);
-    assert_eq!(feed(&house, all[2].position).await, []);
-    assert_eq!(house.store.feed_bounds().await.unwrap(), FeedBounds { purged: 0, end: 3 });
-    house.grant("dan", "one", start()).await;
-    assert_eq!(feed(&house, 3).await[0].position, 4);
-    let page = house.store.list_events(&house.project, &EventFilter::default(), 1, 2).await.unwrap();
-    assert_eq!(page, all[1..]);
-}
-
-async fn events_are_told_apart(kind: Kind) {
-    let house = House::new(kind).await;
-    let other = integration(&house.project, "shopify");
-    house.store.insert_integration(&other).await.unwrap();
-    let ada = house.grant("ada", "one", start()).await;
-    house.grant("bob", "one", start()).await;
-    house.delete("bob").await;
-    house.store.place_events().await.unwrap();
-    let count = |filter: EventFilter| {
-        let (store, project) = (house.store.clone(), house.project.clone());
-        async move { store.list_events(&project, &filter, 0, 100).await.unwrap().len() }
-    };
-    let of = |id: &str| EventFilter { integration_id: Some(integration_id(id)), ..EventFilter::default() };
-    assert_eq!((count(of("zendesk")).await, count(of("shopify")).await), (3, 0));
-    let adas = EventFilter { connection_id: Some(ada.id), ..EventFilter::default() };
-    assert_eq!(count(adas).await, 1);
-    let types = vec![EventType::Deleted, EventType::Refreshed];
-    assert_eq!(count(EventFilter { types, ..EventFilter::default() }).await, 1);
-    let foreign = add_project(&house.store, "other").await;
-    assert_eq!(house.store.list_events(&foreign, &EventFilter::default(), 0, 100).await.unwrap(), []);
-}
-
-/// Readers on all replicas give places at once, while others write.
-async fn many_readers_give_each_event_one_place(kind: Kind) {
-    let house = std::sync::Arc::new(House::new(kind).await);
-    at_once(12, |index| {
-        let house = house.clone();
+    let (store, project, integration) =
+        (house.store.clone(), house.project.clone(), house.integration.id.clone());
+    let writing = tokio::spawn(at_once(WRITERS, move |writer| {
+        let (store, project, integration) = (store.clone(), project.clone(), integration.clone());
         async move {
-            if index % 3 == 0 {
-                house.grant(&format!("user-{index}"), "one", start()).await;
+            let name = connection_id(&format!("u{writer}"));
+            for _ in 0..WRITES {
+                let found = store.get_connection(&project, &integration, &name).await.unwrap().unwrap();
+                store.put_metadata(&found, &metadata("a", "b"), start()).await.unwrap();
             }
-            // Another one that gives places may be in the way: it has then done the work.
-            house.store.place_events().await.ok();
         }
-    })
-    .await;
-    let positions: Vec<_> = feed(&house, 0).await.iter().map(|event| event.position).collect();
-    assert_eq!(positions, [1, 2, 3, 4]);
-}
-
-async fn old_events_go_and_leave_word(kind: Kind) {
-    let house = House::new(kind).await;
-    for (name, days) in [("ada", 0), ("bob", 1), ("cyd", 2)] {
-        house.grant(name, "one", start() + Duration::days(days)).await;
+    }));
+    let total = WRITERS * (WRITES + 1);
+    let mut read: Vec<Event> = Vec::new();
+    while read.len() < total {
+        // Several give places at once.
+        let store = house.store.clone();
+        at_once(3, move |_| {
+            let store = store.clone();
+            async move { store.place_events().await.unwrap() }
+        })
+        .await;
+        let end = house.store.feed_bounds().await.unwrap().end;
+        let after = read.last().map_or(0, |event| event.position);
+        let new = house.events(after).await;
+        assert!(after == end || new.last().is_some_and(|event| event.position >= end), "{after} {end}");
+        read.extend(new);
     }
-    // What has no place yet has been read by nobody, and stays.
-    assert_eq!(house.store.purge_events(start() + Duration::days(9), 100).await.unwrap(), 0);
-    assert_eq!(feed(&house, 0).await.len(), 3);
-    assert_eq!(house.store.purge_events(start() + Duration::days(2), 1).await.unwrap(), 1);
-    assert_eq!(house.store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 1);
-    assert_eq!(house.store.feed_bounds().await.unwrap(), FeedBounds { purged: 2, end: 3 });
-    // Even when all are gone, places go on where they were.
-    assert_eq!(house.store.purge_events(start() + Duration::days(9), 100).await.unwrap(), 1);
-    house.grant("dan", "one", start()).await;
-    assert_eq!(feed(&house, 0).await[0].position, 4);
+    writing.await.unwrap();
+    let positions: Vec<_> = read.iter().map(|event| event.position).collect();
+    assert_eq!(positions, (1..=i64::try_from(total).unwrap()).collect::<Vec<_>>());
+    let mut by_name: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for event in &read {
+        by_name.entry(event.connection_id.to_string()).or_default().push(event.event_type);
+    }
+    for (name, types) in by_name {
+        assert_eq!((types.len(), types[0]), (WRITES + 1, EventType::Created), "{name}");
+        assert!(types[1..].iter().all(|it| *it == EventType::Updated), "{name}: {types:?}");
+    }
+    assert_eq!(house.store.place_events().await.unwrap(), 0);
 }
 
-/// A transaction that began earlier and ends later than others must not be missed by who has read theirs.
-#[tokio::test]
-async fn what_is_committed_late_is_still_read() {
-    let house = House::new(Kind::Postgres).await;
-    let ada = house.grant("ada", "one", start()).await;
-    let db = house.database.connect().await;
-    let late = db.begin().await.unwrap();
-    let sql = format!(
-        "INSERT INTO events (id, project_id, type, integration_id, connection_id, connection_row_id, provider_id, time) \
-         VALUES ('{}', 'acme', 'connection.updated', 'zendesk', 'late', '{}', 'zendesk', 1)",
-        new_id(),
-        ada.row_id
-    );
-    late.execute_unprepared(&sql).await.unwrap();
-    // Its number is lower than that of what comes now.
-    house.grant("bob", "one", start()).await;
-    let read = feed(&house, 0).await;
-    assert_eq!(read.len(), 2);
-    late.commit().await.unwrap();
-    let rest = feed(&house, read[1].position).await;
-    assert_eq!(rest.iter().map(|event| event.connection_id.as_str()).collect::<Vec<_>>(), ["late"]);
+async fn readers_are_told_what_was_purged(kind: Kind) {
+    let house = House::new(kind).await;
+    let store = &house.store;
+    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 0, end: 0 });
+    for day in 0..4 {
+        house.grant(&format!("u{day}"), "first", start() + Duration::days(day)).await;
+    }
+    // What has no place yet has not been read by anybody.
+    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 0);
+    while store.place_events().await.unwrap() > 0 {}
+    assert_eq!(store.purge_events(start() + Duration::days(2), 1).await.unwrap(), 1);
+    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 1, end: 4 });
+    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 1);
+    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 0);
+    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 2, end: 4 });
+    let left: Vec<_> = house.events(0).await.iter().map(|event| event.position).collect();
+    assert_eq!(left, [3, 4]);
+}
+
+async fn projects_with_events_are_known(kind: Kind) {
+    let house = House::new(kind).await;
+    let store = &house.store;
+    add_project(store, "quiet").await;
+    house.grant("u1", "first", start()).await;
+    house.grant("u1", "second", start()).await;
+    assert_eq!(store.list_event_projects(0).await.unwrap(), []);
+    store.place_events().await.unwrap();
+    assert_eq!(store.list_event_projects(0).await.unwrap(), [(house.project.clone(), 2)]);
+    assert_eq!(store.list_event_projects(1).await.unwrap(), [(house.project.clone(), 2)]);
+    assert_eq!(store.list_event_projects(2).await.unwrap(), []);
+}
+
+/// While servers are replaced by newer ones, both are there.
+async fn a_type_of_a_later_release_is_passed_over(kind: Kind) {
+    let house = House::new(kind).await;
+    for name in ["u1", "u2", "u3"] {
+        house.grant(name, "first", start()).await;
+    }
+    while house.store.place_events().await.unwrap() > 0 {}
+    house.execute("UPDATE events SET type = 'connection.painted' WHERE connection_id = 'u2'").await;
+    let filter = EventFilter::default();
+    let page = house.store.list_events(&house.project, &filter, 0, 2).await.unwrap();
+    let names: Vec<_> = page.iter().map(|event| event.connection_id.as_str()).collect();
+    assert_eq!(names, ["u1", "u3"], "a page is full though something was passed over");
+}
+
+async fn a_flow_ends_once(kind: Kind) {
+    let house = House::new(kind).await;
+    let store = &house.store;
+    let flows = [house.flow("u1"), house.flow("u2"), house.flow("u3")];
+    for flow in &flows {
+        house.begin(flow, flow.connection_id.as_str(), false).await;
+    }
+    let [connected, failed, waiting] = &flows;
+    assert!(store.take_flow(connected).await.unwrap() && store.take_flow(failed).await.unwrap());
+    let taken = store.get_flow_status(&house.project, connected.id).await.unwrap().unwrap();
+    assert_eq!(taken.progress, FlowProgress::Completing);
+    let (config, scopes, tokens) = (config("subdomain", "a"), Vec::new(), tokens("first", start()));
+    let grant = NewGrant { flow_id: Some(connected.id), ..grant(connected, &config, &scopes, &tokens) };
+    store.put_grant(&grant, start()).await.unwrap();
+    store.fail_flow(connected.id, "INTERNAL", start()).await.unwrap();
+    store.fail_flow(failed.id, "CLIENT_REJECTED", start()).await.unwrap();
+    store.fail_flow(failed.id, "INTERNAL", start()).await.unwrap();
+
+    let ids = [waiting.id, new_id(), failed.id, connected.id];
+    let mut found = store.list_flow_statuses(&ids).await.unwrap();
+    found.sort_by_key(|status| status.connection_id.to_string());
+    let progress: Vec<_> = found.into_iter().map(|status| status.progress).collect();
+    let ended = |reason: &str| FlowProgress::Ended(FlowOutcome::Failed(reason.to_owned()));
+    let expected =
+        [FlowProgress::Ended(FlowOutcome::Connected), ended("CLIENT_REJECTED"), FlowProgress::Pending];
+    assert_eq!(progress, expected);
+    let other = add_project(store, "other").await;
+    assert_eq!(store.get_flow_status(&other, failed.id).await.unwrap(), None);
 }

@@ -47,6 +47,7 @@ pub struct Options {
     pub deadline: Duration,
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
+    pub heartbeat: Duration,
     pub failpoints: Failpoints,
 }
 
@@ -76,6 +77,7 @@ impl Options {
             providers_dir: None,
             deadline: Duration::from_mins(1),
             background: false,
+            heartbeat: Duration::from_secs(30),
             failpoints: Failpoints::default(),
         }
     }
@@ -106,6 +108,7 @@ impl TestServer {
             behaviour: BehaviourArgs {
                 deadline: options.deadline,
                 drain: Duration::from_secs(5),
+                heartbeat: options.heartbeat,
                 no_background: !options.background,
                 no_refresh_ahead: false,
                 no_reflection: false,
