@@ -33,21 +33,21 @@ impl Service {
         Self { flows }
     }
 
-    fn pb(&self, webhook: Webhook) -> Option<PbWebhook> {
-        Some(pb_webhook(webhook, self.flows.now()))
+    fn pb(&self, webhook: Webhook) -> PbWebhook {
+        pb_webhook(webhook, self.flows.now())
     }
 
     async fn do_create(&self, caller: Caller, request: CreateRequest) -> Result<CreateResponse> {
         let PbWebhook { url, event_types, display_name, disabled, .. } = given(request.webhook)?;
         let new = NewWebhook { url, event_types, display_name, disabled };
         let (webhook, secret) = self.flows.create_webhook(caller.project_id(), new).await?;
-        Ok(CreateResponse { webhook: self.pb(webhook), secret: secret.expose_secret().to_owned() })
+        Ok(CreateResponse { webhook: Some(self.pb(webhook)), secret: secret.expose_secret().to_owned() })
     }
 
     async fn do_get(&self, caller: Caller, request: GetRequest) -> Result<GetResponse> {
         let id = webhook_id(&request.webhook_id)?;
         let webhook = self.flows.get_webhook(caller.project_id(), id).await?;
-        Ok(GetResponse { webhook: self.pb(webhook) })
+        Ok(GetResponse { webhook: Some(self.pb(webhook)) })
     }
 
     async fn do_list(&self, caller: Caller, request: ListRequest) -> Result<ListResponse> {
@@ -62,7 +62,7 @@ impl Service {
         let id = webhook_id(&given.webhook_id)?;
         let update = update(given, request.update_mask.map(|mask| mask.paths))?;
         let webhook = self.flows.update_webhook(caller.project_id(), id, update).await?;
-        Ok(UpdateResponse { webhook: self.pb(webhook) })
+        Ok(UpdateResponse { webhook: Some(self.pb(webhook)) })
     }
 
     async fn do_delete(&self, caller: Caller, request: DeleteRequest) -> Result<DeleteResponse> {
@@ -77,7 +77,10 @@ impl Service {
     ) -> Result<RotateSecretResponse> {
         let id = webhook_id(&request.webhook_id)?;
         let (webhook, secret) = self.flows.rotate_webhook_secret(caller.project_id(), id).await?;
-        Ok(RotateSecretResponse { webhook: self.pb(webhook), secret: secret.expose_secret().to_owned() })
+        Ok(RotateSecretResponse {
+            webhook: Some(self.pb(webhook)),
+            secret: secret.expose_secret().to_owned(),
+        })
     }
 
     async fn do_test(&self, caller: Caller, request: TestRequest) -> Result<TestResponse> {

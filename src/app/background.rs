@@ -13,6 +13,8 @@ const DUE_INTERVAL: Duration = Duration::from_secs(1);
 const REVOKE_INTERVAL: Duration = Duration::from_secs(10);
 /// Events are handed to webhooks this often, if nobody says earlier that there are some.
 const DELIVER_INTERVAL: Duration = Duration::from_secs(1);
+/// What this server does is committed a moment after it is recorded.
+const SETTLE: Duration = Duration::from_millis(50);
 /// Parked codes live a minute, so about as often.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -49,6 +51,7 @@ async fn every<F: Future<Output = Result<u64>>>(
 /// Sends webhooks until the server stops: from time to time, and at once when there is something to send, or room for it. What
 /// is under way does not hold up the rest; at the end it is drained.
 async fn deliver(flows: Flows, stopping: CancellationToken) {
+    let mut recorded = flows.store().recorded();
     let mut ticks = tokio::time::interval(DELIVER_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -56,6 +59,7 @@ async fn deliver(flows: Flows, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
             _ = ticks.tick() => {}
             () = flows.webhooks_nudged() => {}
+            Ok(()) = recorded.changed() => tokio::time::sleep(SETTLE).await,
         }
         if let Err(error) = flows.start_deliveries().await {
             tracing::warn!(%error, "webhooks could not be sent; it is tried again");

@@ -111,8 +111,9 @@ impl Store {
         };
         let (status, problem, next_time) = match &attempt.verdict {
             Verdict::Delivered => (DeliveryStatus::Delivered, None, None),
-            Verdict::Gone { problem } => (DeliveryStatus::Dead, Some(problem), None),
-            Verdict::Failed { problem, next_time: None, .. } => (DeliveryStatus::Dead, Some(problem), None),
+            Verdict::Gone { problem } | Verdict::Failed { problem, next_time: None, .. } => {
+                (DeliveryStatus::Dead, Some(problem), None)
+            }
             Verdict::Failed { problem, next_time, .. } => {
                 (DeliveryStatus::Pending, Some(problem), *next_time)
             }

@@ -91,7 +91,7 @@ async fn each_event_makes_one_delivery_whoever_places_it(kind: Kind) {
 async fn a_delivery_is_claimed_by_one(kind: Kind) {
     let house = House::new(kind).await;
     let webhook = house.add_webhook().await;
-    for index in 0..10 {
+    for index in 0..80 {
         house.grant(&format!("user-{index}"), "one", start()).await;
     }
     house.store.place_events().await.unwrap();
@@ -100,7 +100,7 @@ async fn a_delivery_is_claimed_by_one(kind: Kind) {
         async move {
             let mut claimed = Vec::new();
             loop {
-                match store.claim_deliveries(id, 3, start(), start() + Duration::MINUTE).await {
+                match store.claim_deliveries(id, 1, start(), start() + Duration::MINUTE).await {
                     Ok(some) if some.is_empty() => return claimed,
                     Ok(some) => claimed.extend(some.into_iter().map(|it| it.id)),
                     Err(Error::StoreUnavailable(_)) => {}
@@ -111,8 +111,8 @@ async fn a_delivery_is_claimed_by_one(kind: Kind) {
     })
     .await;
     let claimed: Vec<_> = claimed.into_iter().flatten().collect();
-    assert_eq!(claimed.len(), 10);
-    assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), 10);
+    assert_eq!(claimed.len(), 80);
+    assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), 80);
 }
 
 /// A server that is killed between sending and noting leaves its delivery to the others.

@@ -4,6 +4,7 @@ mod disable;
 mod manage;
 mod places;
 mod purge;
+mod receive;
 mod replicas;
 mod retry;
 mod secret;

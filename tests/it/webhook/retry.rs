@@ -166,6 +166,20 @@ async fn retry_after_holds_for_the_whole_webhook() {
     }
 }
 
+/// The other form, by the clock of the server.
+#[tokio::test]
+async fn retry_after_may_be_a_date() {
+    let stage = Stage::new().await;
+    stage.update().await;
+    // The clock of tests stands at 1,790,000,000.
+    stage.receiver.answer_next(503, &[("retry-after", "Mon, 21 Sep 2026 14:43:20 GMT")]);
+    assert_eq!(stage.round().await, 1);
+    stage.server.clock.advance(Duration::minutes(30) - Duration::SECOND);
+    assert_eq!(stage.rounds().await, 0);
+    stage.server.clock.advance(Duration::SECOND);
+    assert_eq!(stage.rounds().await, 1);
+}
+
 #[tokio::test]
 async fn retry_after_makes_no_wait_shorter_and_counts_for_no_other_status() {
     let stage = Stage::new().await;
