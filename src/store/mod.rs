@@ -100,7 +100,7 @@ impl Store {
                 let db = self.db.clone();
                 async move { Migrator::up(&db, None).await }
             },
-            |error| !is_gone(error),
+            |error| !is_gone(error) || is_busy(error),
         );
         migrated.await.map_err(failed)
     }
@@ -155,6 +155,14 @@ async fn patiently<T, F: Future<Output = Result<T, DbErr>>>(
 /// Whether another process holds SQLite's lock: the change to WAL does not wait for it.
 fn is_locked(error: &DbErr) -> bool {
     matches!(error, DbErr::Conn(RuntimeErr::SqlxError(inner)) if inner.to_string().contains("database is locked"))
+}
+
+/// Whether another one writes to SQLite at the same time.
+fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
+        return is_locked(error);
+    };
+    inner.to_string().contains("database is locked")
 }
 
 /// Whether the database is not there for the moment: out of reach, stopping, full, read-only after a failover, or in

@@ -67,6 +67,7 @@ async fn tools_list_services_and_methods() {
         "tokenwell.auth.v1.AuthService/Complete",
         "tokenwell.connection.v1.ConnectionService/Get",
         "tokenwell.connection.v1.ConnectionService/UpdateMetadata",
+        "tokenwell.connection.v1.ConnectionService/Watch",
         "tokenwell.integration.v1.IntegrationService/Create",
         "tokenwell.project.v1.ProjectService/UpdateSettings",
         "tokenwell.provider.v1.ProviderService/List",

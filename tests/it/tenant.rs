@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokenwell::api::pb::{
-    auth::v1::{Callback, CompleteRequest, Confirmation, complete_request::End},
+    auth::v1::{self as auth, Callback, CompleteRequest, Confirmation, complete_request::End},
     connection::v1 as connection,
     integration::v1 as integration,
     project::v1::{ListApiKeysRequest, RevokeApiKeyRequest},
@@ -32,7 +32,7 @@ fn refusal<T: std::fmt::Debug>(method: &str, result: Result<tonic::Response<T>, 
 }
 
 /// Every method that names something, with the names of something of the project `default`.
-async fn ask_for_everything(server: &TestServer, key: &str) -> Vec<String> {
+async fn ask_for_everything(server: &TestServer, key: &str, flow_id: &str) -> Vec<String> {
     let names = || ("sandbox".to_owned(), "user-1".to_owned());
     let mut client = server.connection(key);
     let (integration_id, connection_id) = names();
@@ -71,6 +71,8 @@ async fn ask_for_everything(server: &TestServer, key: &str) -> Vec<String> {
     let request = integration::DeleteRequest { integration_id: integration_id() };
     refusals.push(refusal("integration Delete", client.delete(request).await));
     refusals.push(refusal("Begin", server.auth(key).begin(begin("sandbox", "user-1")).await));
+    let request = auth::WatchRequest { flow_id: flow_id.to_owned() };
+    refusals.push(refusal("Watch", server.auth(key).watch(request).await.map(|_| tonic::Response::new(()))));
     refusals
 }
 
@@ -82,7 +84,8 @@ async fn what_another_project_has_is_answered_like_what_nobody_has() -> TestResu
 
     // Asked once while `default` has them, and once more when they are gone.
     server.connect("sandbox", "user-1").await;
-    let of_default = ask_for_everything(&server, &other).await;
+    let flow_id = server.begin(begin("sandbox", "user-1")).await?.flow_id;
+    let of_default = ask_for_everything(&server, &other, &flow_id).await;
     let request = connection::DeleteRequest {
         integration_id: "sandbox".to_owned(),
         connection_id: "user-1".to_owned(),
@@ -90,14 +93,14 @@ async fn what_another_project_has_is_answered_like_what_nobody_has() -> TestResu
     server.connection(&server.key).delete(request).await?;
     let request = integration::DeleteRequest { integration_id: "sandbox".to_owned() };
     server.integration(&server.key).delete(request).await?;
-    let of_nobody = ask_for_everything(&server, &other).await;
+    let of_nobody = ask_for_everything(&server, &other, &flow_id).await;
     assert_eq!(of_default, of_nobody);
 
     // And what is answered like that has not been done either.
     server.create_integration("sandbox", "sandbox").await;
     server.connect("sandbox", "user-1").await;
     let before = server.token("sandbox", "user-1").await?;
-    ask_for_everything(&server, &other).await;
+    ask_for_everything(&server, &other, &flow_id).await;
     assert_eq!(server.token("sandbox", "user-1").await?.0, before.0);
     let request = integration::GetRequest { integration_id: "sandbox".to_owned() };
     let kept = server.integration(&server.key).get(request).await?.into_inner().integration.unwrap();

@@ -202,12 +202,21 @@ impl Drive<'_> {
             ),
             (leaky(400, "invalid_grant"), Code::FailedPrecondition),
         ] {
+            let asked = self.provider.sandbox.book().token_requests.len();
             self.provider.sandbox.fail_next(failure);
-            let request = GetRequest { force_refresh: true, ..get("sandbox", "bob") };
-            let failed = self.server.get(request).await;
+            // Until the provider is no longer left alone after the last failure: a server elsewhere has a clock of its own.
+            let failed = until(
+                async || {
+                    self.server.clock.wait_out();
+                    let request = GetRequest { force_refresh: true, ..get("sandbox", "bob") };
+                    let failed = self.server.get(request).await;
+                    (failed, self.provider.sandbox.book().token_requests.len() > asked)
+                },
+                |(_, reached)| *reached,
+            );
+            let (failed, _) = failed.await;
             assert_eq!(failed.as_ref().err().map(Status::code), Some(reason), "{failed:?}");
             self.canaries.refused(failed);
-            self.server.clock.wait_out();
         }
     }
 

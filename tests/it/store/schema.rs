@@ -95,7 +95,7 @@ fn entities() -> BTreeMap<String, Columns> {
             fields.split('}').next().unwrap().lines().filter_map(|line| line.trim().strip_prefix("pub "));
         let columns = fields.map(|field| {
             let (name, kind) = field.split_once(": ").unwrap();
-            (name.to_owned(), kind.starts_with("Option<"))
+            (name.trim_start_matches("r#").to_owned(), kind.starts_with("Option<"))
         });
         entities.insert(table, columns.collect());
     }
