@@ -36,6 +36,7 @@
 //! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must
 //!   fulfil: `provider/check.rs`; how a request is made to fit: `oauth/dialect.rs`.
 //! * What somebody brings from elsewhere: `provider/import/`.
+//! * What tests can make fail, and switch off: `model/failpoint.rs`; what a storm does with that: `docs/reliability.md`.
 
 pub mod api;
 pub mod app;

@@ -11,9 +11,13 @@ use tokenwell::{
 
 use crate::support::{
     Browser, Database, Gate, ManualClock, Options, TestProvider, TestServer,
+    database::Kind,
     server::{begin, get},
     steps::{basic, complete, walk, works},
 };
+
+/// What rests on statements of the database is tried on both.
+const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 
 /// A server whose provider has a gate, and the connection `u1`, whose token has expired.
 struct Scene {
@@ -26,7 +30,11 @@ struct Scene {
 
 impl Scene {
     async fn without(off: &[Defence]) -> Self {
-        let (clock, gate, database) = (ManualClock::new(), Gate::new(), Database::sqlite());
+        Self::on(Kind::Sqlite, off).await
+    }
+
+    async fn on(kind: Kind, off: &[Defence]) -> Self {
+        let (clock, gate, database) = (ManualClock::new(), Gate::new(), Database::new(kind).await);
         let provider =
             TestProvider::plain_with(Quirks::default(), &clock, |router| gate.before(router)).await;
         let failpoints = failpoints_without(off);
@@ -118,8 +126,8 @@ async fn coalescing_holds_the_callers_of_one_server_together() {
 }
 
 /// A caller at each of two servers.
-async fn two_servers(off: &[Defence], arrivals: usize) -> Scene {
-    let scene = Scene::without(off).await;
+async fn two_servers(kind: Kind, off: &[Defence], arrivals: usize) -> Scene {
+    let scene = Scene::on(kind, off).await;
     let other = scene.replica(off).await;
     scene.gate.close();
     let opener = async {
@@ -135,10 +143,12 @@ async fn two_servers(off: &[Defence], arrivals: usize) -> Scene {
 
 #[tokio::test]
 async fn the_lease_keeps_two_servers_apart() {
-    let scene = two_servers(&[], 1).await;
-    assert!(scene.once() && scene.is_well().await);
-    let scene = two_servers(&[Defence::Lease], 2).await;
-    assert!(!scene.once() && !scene.is_well().await);
+    for kind in KINDS {
+        let scene = two_servers(kind, &[], 1).await;
+        assert!(scene.once() && scene.is_well().await, "{kind:?}");
+        let scene = two_servers(kind, &[Defence::Lease], 2).await;
+        assert!(!scene.once() && !scene.is_well().await, "{kind:?}");
+    }
 }
 
 /// A refresh that ends between the provider's answer and the commit, as its server's death would end it.
@@ -160,8 +170,8 @@ async fn the_journal_names_what_is_lost() {
 
 /// The user connects anew while a refresh of the old grant is at the provider. Tells whether the new token is still there
 /// when it comes back.
-async fn a_new_grant_survives(off: &[Defence]) -> bool {
-    let scene = Scene::without(off).await;
+async fn a_new_grant_survives(kind: Kind, off: &[Defence]) -> bool {
+    let scene = Scene::on(kind, off).await;
     let (_, callback) = walk(&scene.server, &mut Browser::new(), begin("sandbox", "u1")).await;
     scene.gate.close();
     let reconnect = async {
@@ -179,13 +189,15 @@ async fn a_new_grant_survives(off: &[Defence]) -> bool {
 
 #[tokio::test]
 async fn the_epoch_keeps_late_answers_out() {
-    assert!(a_new_grant_survives(&[]).await);
-    assert!(!a_new_grant_survives(&[Defence::Epoch]).await);
+    for kind in KINDS {
+        assert!(a_new_grant_survives(kind, &[]).await, "{kind:?}");
+        assert!(!a_new_grant_survives(kind, &[Defence::Epoch]).await, "{kind:?}");
+    }
 }
 
 /// A server is so slow that its lease runs out; another one refreshes meanwhile; then the first one's token is refused.
-async fn overtaken(off: &[Defence]) -> Scene {
-    let scene = Scene::without(off).await;
+async fn overtaken(kind: Kind, off: &[Defence]) -> Scene {
+    let scene = Scene::on(kind, off).await;
     let other = scene.replica(&[]).await;
     scene.failpoints.set(Point::RefreshBeforeCall, Action::Hold, ..);
     let overtake = async {
@@ -203,8 +215,10 @@ async fn overtaken(off: &[Defence]) -> Scene {
 
 #[tokio::test]
 async fn a_refusal_counts_only_for_the_token_that_was_refused() {
-    assert!(overtaken(&[]).await.is_well().await);
-    assert!(!overtaken(&[Defence::Reread]).await.is_well().await);
+    for kind in KINDS {
+        assert!(overtaken(kind, &[]).await.is_well().await, "{kind:?}");
+        assert!(!overtaken(kind, &[Defence::Reread]).await.is_well().await, "{kind:?}");
+    }
 }
 
 /// The caller leaves when the provider has answered and nothing is stored yet.
