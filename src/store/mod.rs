@@ -159,7 +159,8 @@ fn is_locked(error: &DbErr) -> bool {
 
 /// Whether another one writes to SQLite at the same time.
 fn is_busy(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error else {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
+    else {
         return is_locked(error);
     };
     inner.to_string().contains("database is locked")

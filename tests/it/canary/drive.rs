@@ -21,6 +21,7 @@ use crate::support::{
     Browser, TestProvider, TestServer,
     provider::CLIENT_SECRET,
     server::{begin, get},
+    steps::until,
 };
 
 const HMAC_KEYS: [&str; 2] =

@@ -41,7 +41,11 @@ fn granted(access_token: &str, expires_in: Option<Duration>) -> Grant {
 impl Life {
     /// The lifetime of a token that was asked for now.
     async fn lifetime(&self, grant: &Grant) -> Option<Duration> {
-        self.oauth.lifetime(self.registration(), grant, self.acme.clock.now()).await
+        let asked = self.acme.clock.now();
+        match grant.lifetime(asked) {
+            None => self.oauth.introspected_lifetime(self.registration(), &grant.access_token, asked).await,
+            said => said,
+        }
     }
 
     fn introspections(&self) -> u64 {

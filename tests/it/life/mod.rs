@@ -63,6 +63,9 @@ impl Life {
             certificate: None,
             scopes: Vec::new(),
             user_scopes: Vec::new(),
+            failure: None,
+            pause_until: None,
+            pauses: 0,
             create_time: now,
             update_time: now,
         };
