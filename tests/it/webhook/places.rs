@@ -1,6 +1,6 @@
 //! Who is served when: a slow endpoint has a few places, and the others go on.
 
-use tokenwell::api::pb::webhook::v1::{DeliveryStatus, Webhook};
+use tokenwell::api::pb::webhook::v1::Webhook;
 use tokio::time::{Duration, timeout};
 
 use super::{Stage, create};
@@ -73,5 +73,4 @@ async fn a_stopping_server_finishes_what_is_under_way() {
     let id = webhook.webhook_id.parse().unwrap();
     let listed = again.flows().list_deliveries(&project, id, None, &page).await.unwrap().items;
     assert_eq!((listed.len(), listed[0].status.as_str()), (1, "delivered"));
-    assert_eq!(DeliveryStatus::Delivered.as_str_name(), "DELIVERY_STATUS_DELIVERED");
 }
