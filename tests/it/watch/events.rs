@@ -196,6 +196,7 @@ async fn filters_let_through_what_they_name() -> TestResult {
 async fn another_projects_events_are_not_told() -> TestResult {
     let (server, _provider, _database) = TestServer::with_sandbox().await;
     let other = other_project(&server, "other").await;
+    server.connect("sandbox", "u1").await;
     let mut theirs = Feed::open(&server, &other, WatchRequest::default()).await?;
     let same = WatchRequest {
         integration_id: "sandbox".to_owned(),
@@ -203,7 +204,7 @@ async fn another_projects_events_are_not_told() -> TestResult {
         ..WatchRequest::default()
     };
     let mut named = Feed::open(&server, &other, same).await?;
-    server.connect("sandbox", "u1").await;
+    touch(&server, &server.key, "u1").await;
     touch(&server, &server.key, "u1").await;
     TestServer::elsewhere(server.addresses, other.clone()).create_integration("sandbox", "sandbox").await;
     import(&server, &other, "sandbox", "u1").await;

@@ -79,11 +79,14 @@ impl Feed {
 
     /// The error that the stream ends with.
     async fn end(&mut self) -> Status {
-        loop {
-            if let Err(status) = self.next().await {
-                return status;
+        let end = async {
+            loop {
+                if let Err(status) = self.next().await {
+                    return status;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, end).await.expect("the stream did not end")
     }
 }
 
