@@ -28,7 +28,9 @@
 //! # Where to begin reading
 //!
 //! * A flow: `flow/begin.rs`, then `flow/complete.rs` and `flow/redeem.rs`. Without a browser: `flow/import.rs`.
+//! * A stream: `flow/watch/mod.rs`, then `store/event.rs`.
 //! * A token: `flow/token.rs`, then `flow/refresh.rs`.
+//! * A webhook: `store/event.rs`, where an event gets its place, then `flow/webhook/`.
 //! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
 //! * What is secret, and how it lies in the database: `store/seal.rs`.
 //! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tokenwell::api::pb::{
-    auth::v1::{Callback, CompleteRequest, Confirmation, complete_request::End},
+    auth::v1::{self as auth, Callback, CompleteRequest, Confirmation, complete_request::End},
     connection::v1 as connection,
     integration::v1 as integration,
     project::v1::{ListApiKeysRequest, RevokeApiKeyRequest},
+    webhook::v1 as webhook,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -31,7 +32,7 @@ fn refusal<T: std::fmt::Debug>(method: &str, result: Result<tonic::Response<T>, 
 }
 
 /// Every method that names something, with the names of something of the project `default`.
-async fn ask_for_everything(server: &TestServer, key: &str) -> Vec<String> {
+async fn ask_for_everything(server: &TestServer, key: &str, flow_id: &str) -> Vec<String> {
     let names = || ("sandbox".to_owned(), "user-1".to_owned());
     let mut client = server.connection(key);
     let (integration_id, connection_id) = names();
@@ -70,6 +71,8 @@ async fn ask_for_everything(server: &TestServer, key: &str) -> Vec<String> {
     let request = integration::DeleteRequest { integration_id: integration_id() };
     refusals.push(refusal("integration Delete", client.delete(request).await));
     refusals.push(refusal("Begin", server.auth(key).begin(begin("sandbox", "user-1")).await));
+    let request = auth::WatchRequest { flow_id: flow_id.to_owned() };
+    refusals.push(refusal("Watch", server.auth(key).watch(request).await.map(|_| tonic::Response::new(()))));
     refusals
 }
 
@@ -81,7 +84,8 @@ async fn what_another_project_has_is_answered_like_what_nobody_has() -> TestResu
 
     // Asked once while `default` has them, and once more when they are gone.
     server.connect("sandbox", "user-1").await;
-    let of_default = ask_for_everything(&server, &other).await;
+    let flow_id = server.begin(begin("sandbox", "user-1")).await?.flow_id;
+    let of_default = ask_for_everything(&server, &other, &flow_id).await;
     let request = connection::DeleteRequest {
         integration_id: "sandbox".to_owned(),
         connection_id: "user-1".to_owned(),
@@ -89,14 +93,14 @@ async fn what_another_project_has_is_answered_like_what_nobody_has() -> TestResu
     server.connection(&server.key).delete(request).await?;
     let request = integration::DeleteRequest { integration_id: "sandbox".to_owned() };
     server.integration(&server.key).delete(request).await?;
-    let of_nobody = ask_for_everything(&server, &other).await;
+    let of_nobody = ask_for_everything(&server, &other, &flow_id).await;
     assert_eq!(of_default, of_nobody);
 
     // And what is answered like that has not been done either.
     server.create_integration("sandbox", "sandbox").await;
     server.connect("sandbox", "user-1").await;
     let before = server.token("sandbox", "user-1").await?;
-    ask_for_everything(&server, &other).await;
+    ask_for_everything(&server, &other, &flow_id).await;
     assert_eq!(server.token("sandbox", "user-1").await?.0, before.0);
     let request = integration::GetRequest { integration_id: "sandbox".to_owned() };
     let kept = server.integration(&server.key).get(request).await?.into_inner().integration.unwrap();
@@ -214,5 +218,53 @@ async fn another_projects_key_cannot_be_revoked() -> TestResult {
     };
     assert_eq!(revoke(id).await, revoke(nobody).await);
     server.project(&server.key).list_api_keys(ListApiKeysRequest::default()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_projects_webhook_is_answered_like_none() -> TestResult {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let other = server.create_project("other").await;
+    let given = webhook::Webhook { url: "https://hooks.example.com/".to_owned(), ..Default::default() };
+    let request = webhook::CreateRequest { webhook: Some(given) };
+    let mine = server.webhook(&server.key).create(request).await?.into_inner().webhook.unwrap();
+    let request = webhook::TestRequest { webhook_id: mine.webhook_id.clone() };
+    let delivery = server.webhook(&server.key).test(request).await?.into_inner().delivery.unwrap();
+    let nobody = "0190a0a0-0000-7000-8000-000000000000";
+
+    let mut client = server.webhook(&other);
+    let mut ask = async |id: &str| {
+        let webhook_id = || id.to_owned();
+        let stolen = webhook::Webhook {
+            url: "https://evil.example.com/".to_owned(),
+            webhook_id: webhook_id(),
+            ..Default::default()
+        };
+        let which = || webhook::redeliver_request::Which::DeliveryId(delivery.delivery_id.clone());
+        let all = || webhook::redeliver_request::Which::AllDead(true);
+        let list = webhook::ListDeliveriesRequest { webhook_id: webhook_id(), ..Default::default() };
+        let update = webhook::UpdateRequest { webhook: Some(stolen), update_mask: None };
+        let redeliver = |which| webhook::RedeliverRequest { webhook_id: webhook_id(), which: Some(which) };
+        let answers = [
+            refusal("Get", client.get(webhook::GetRequest { webhook_id: webhook_id() }).await),
+            refusal("Update", client.update(update).await),
+            refusal(
+                "Rotate",
+                client.rotate_secret(webhook::RotateSecretRequest { webhook_id: webhook_id() }).await,
+            ),
+            refusal("Test", client.test(webhook::TestRequest { webhook_id: webhook_id() }).await),
+            refusal("ListDeliveries", client.list_deliveries(list).await),
+            refusal("Redeliver", client.redeliver(redeliver(which())).await),
+            refusal("Redeliver all", client.redeliver(redeliver(all())).await),
+            refusal("Delete", client.delete(webhook::DeleteRequest { webhook_id: webhook_id() }).await),
+        ];
+        answers.map(|answer| answer.replace(id, "it"))
+    };
+    assert_eq!(ask(&mine.webhook_id).await, ask(nobody).await);
+
+    let listed = server.webhook(&other).list(webhook::ListRequest::default()).await?.into_inner();
+    assert!(listed.webhooks.is_empty());
+    let request = webhook::GetRequest { webhook_id: mine.webhook_id.clone() };
+    assert_eq!(server.webhook(&server.key).get(request).await?.into_inner().webhook.unwrap(), mine);
     Ok(())
 }

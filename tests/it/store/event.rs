@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tokenwell::{
-    model::{Duration, Event, EventType, FlowOutcome, FlowProgress},
-    store::{EventFilter, FeedBounds, NewGrant},
+    model::{Event, EventType, FlowOutcome, FlowProgress},
+    store::{EventFilter, NewGrant},
 };
 
 use super::fixture::{
@@ -14,7 +14,6 @@ use crate::support::database::Kind;
 
 super::on_both_databases! {
     a_reader_misses_nothing_while_many_write,
-    readers_are_told_what_was_purged,
     projects_with_events_are_known,
     a_type_of_a_later_release_is_passed_over,
     a_flow_ends_once,
@@ -77,25 +76,6 @@ async fn a_reader_misses_nothing_while_many_write(kind: Kind) {
         assert!(types[1..].iter().all(|it| *it == EventType::Updated), "{name}: {types:?}");
     }
     assert_eq!(house.store.place_events().await.unwrap(), 0);
-}
-
-async fn readers_are_told_what_was_purged(kind: Kind) {
-    let house = House::new(kind).await;
-    let store = &house.store;
-    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 0, end: 0 });
-    for day in 0..4 {
-        house.grant(&format!("u{day}"), "first", start() + Duration::days(day)).await;
-    }
-    // What has no place yet has not been read by anybody.
-    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 0);
-    while store.place_events().await.unwrap() > 0 {}
-    assert_eq!(store.purge_events(start() + Duration::days(2), 1).await.unwrap(), 1);
-    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 1, end: 4 });
-    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 1);
-    assert_eq!(store.purge_events(start() + Duration::days(2), 100).await.unwrap(), 0);
-    assert_eq!(store.feed_bounds().await.unwrap(), FeedBounds { purged: 2, end: 4 });
-    let left: Vec<_> = house.events(0).await.iter().map(|event| event.position).collect();
-    assert_eq!(left, [3, 4]);
 }
 
 async fn projects_with_events_are_known(kind: Kind) {
