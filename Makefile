@@ -47,6 +47,11 @@ test: setup lint ## Everything: setup, lint, and the tests with a PostgreSQL of 
 	$(call heading,cargo test)
 	@scripts/with-postgres cargo test --workspace --locked
 
+.PHONY: storm
+storm: setup ## The long storm, a quarter of an hour; its results go into docs/reliability.md
+	$(call heading,storm)
+	@TOKENWELL_STORM=long scripts/with-postgres cargo test --test it --locked storm::weather -- --nocapture --test-threads=1
+
 .PHONY: demo
 demo: ## Run the demonstration
 	$(call heading,demo)

@@ -2,17 +2,18 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "tokenwell/auth/v1/auth.proto",
     "tokenwell/connection/v1/connection.proto",
     "tokenwell/error/v1/error.proto",
     "tokenwell/integration/v1/integration.proto",
     "tokenwell/project/v1/project.proto",
     "tokenwell/provider/v1/provider.proto",
+    "tokenwell/webhook/v1/webhook.proto",
 ];
 
 /// Messages that hold a secret: they get no derived `Debug`, and `api::pb` gives them a redacted one.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     "tokenwell.auth.v1.BeginRequest",
     "tokenwell.auth.v1.Callback",
     "tokenwell.auth.v1.Confirmation",
@@ -21,6 +22,8 @@ const SECRET: [&str; 8] = [
     "tokenwell.project.v1.CreateApiKeyResponse",
     "tokenwell.project.v1.CreateResponse",
     "tokenwell.project.v1.HmacSettings",
+    "tokenwell.webhook.v1.CreateResponse",
+    "tokenwell.webhook.v1.RotateSecretResponse",
 ];
 
 /// Messages that lead a browser or a program into a flow: as secret as the flow is young.

@@ -29,12 +29,15 @@
 //!
 //! * A flow: `flow/begin.rs`, then `flow/complete.rs` and `flow/redeem.rs`. Without a browser: `flow/import.rs`.
 //! * A stream: `flow/watch/mod.rs`, then `store/event.rs`.
-//! * A token: `flow/token.rs`, then `flow/refresh.rs`.
+//! * A token: `flow/token.rs`, then `flow/refresh.rs` and `flow/save.rs`; unasked: `flow/due.rs`. What each failure means:
+//!   `flow/failure.rs`. The lease and the journal: `store/refresh.rs`. All of it in words: `docs/reliability.md`.
+//! * A webhook: `store/event.rs`, where an event gets its place, then `flow/webhook/`.
 //! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
 //! * What is secret, and how it lies in the database: `store/seal.rs`.
 //! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must
 //!   fulfil: `provider/check.rs`; how a request is made to fit: `oauth/dialect.rs`.
 //! * What somebody brings from elsewhere: `provider/import/`.
+//! * What tests can make fail, and switch off: `model/failpoint.rs`; what a storm does with that: `docs/reliability.md`.
 
 pub mod api;
 pub mod app;

@@ -7,6 +7,7 @@ mod m20261123_000001_initial;
 mod m20261123_000002_grant_types;
 mod m20261123_000003_lifecycle;
 mod m20261123_000004_client_secrets;
+mod m20261123_000005_webhooks;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_grant_types::Migration),
             Box::new(m20261123_000003_lifecycle::Migration),
             Box::new(m20261123_000004_client_secrets::Migration),
+            Box::new(m20261123_000005_webhooks::Migration),
         ]
     }
 }

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status, async_trait};
 use super::{
     convert::{non_empty, page_token, shown, timestamp},
     pb::integration::v1::{
-        CreateRequest, CreateResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
+        ClientFailure, CreateRequest, CreateResponse, DeleteRequest, DeleteResponse, GetRequest, GetResponse,
         Integration as PbIntegration, ListRequest, ListResponse, UpdateRequest, UpdateResponse,
         integration_service_server::IntegrationService,
     },
@@ -184,6 +184,10 @@ fn pb_integration(integration: Integration, callback_url: String) -> PbIntegrati
         // At most three.
         further_client_secrets_set: i32::try_from(integration.further_client_secrets.len())
             .unwrap_or(i32::MAX),
+        client_failure: integration.failure.map(|failure| ClientFailure {
+            oauth_error: failure.code,
+            begin_time: Some(timestamp(failure.since)),
+        }),
         client_private_key: String::new(),
         client_private_key_set: integration.private_key.is_some(),
         client_private_key_id: integration.private_key_id.unwrap_or_default(),

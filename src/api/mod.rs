@@ -15,6 +15,7 @@ mod project;
 mod provider;
 pub mod status;
 mod watch;
+mod webhook;
 
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ use pb::{
     integration::v1::integration_service_server::IntegrationServiceServer,
     project::v1::project_service_server::ProjectServiceServer,
     provider::v1::provider_service_server::ProviderServiceServer,
+    webhook::v1::webhook_service_server::WebhookServiceServer,
 };
 
 /// The largest request, decompressed: metadata is the largest part of any.
@@ -115,6 +117,7 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
         IntegrationServiceServer: integration,
         ProjectServiceServer: project,
         ProviderServiceServer: provider,
+        WebhookServiceServer: webhook,
     }
     if options.reflection {
         let v1 = reflection().build_v1().map_err(Error::internal)?;

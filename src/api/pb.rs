@@ -27,7 +27,7 @@ mod generated {
         };
     }
 
-    packages!(auth, connection, error, integration, project, provider);
+    packages!(auth, connection, error, integration, project, provider, webhook);
 }
 
 /// Gives messages that hold secrets a `Debug` that shows only the named fields.
@@ -54,6 +54,8 @@ redacted! {
     project::v1::CreateApiKeyResponse { api_key }
     project::v1::CreateResponse { project, api_key }
     project::v1::HmacSettings { required, refuse_v1, keys_set }
+    webhook::v1::CreateResponse { webhook }
+    webhook::v1::RotateSecretResponse { webhook }
 }
 
 #[cfg(test)]
@@ -72,7 +74,10 @@ mod tests {
             ..Default::default()
         };
         let keys = project::v1::HmacSettings { keys: vec![b"canary".to_vec()], ..Default::default() };
-        let shown = format!("{request:?} {token:?} {integration:?} {further:?} {keys:?}");
+        let created = webhook::v1::CreateResponse { secret: "canary".to_owned(), ..Default::default() };
+        let rotated = webhook::v1::RotateSecretResponse { secret: "canary".to_owned(), ..Default::default() };
+        let shown =
+            format!("{request:?} {token:?} {integration:?} {further:?} {keys:?} {created:?} {rotated:?}");
         assert!(!shown.contains("canary") && !shown.contains("99, 97"), "{shown}");
     }
 }

@@ -11,6 +11,10 @@ use crate::{flow::Flows, model::Result};
 const DUE_INTERVAL: Duration = Duration::from_secs(1);
 /// The outbox of revocations is gone through this often.
 const REVOKE_INTERVAL: Duration = Duration::from_secs(10);
+/// Events are handed to webhooks this often, if nobody says earlier that there are some.
+const DELIVER_INTERVAL: Duration = Duration::from_secs(1);
+/// What this server does is committed a moment after it is recorded.
+const SETTLE: Duration = Duration::from_millis(50);
 /// Parked codes live a minute, so about as often.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -20,6 +24,7 @@ pub(super) fn spawn(chores: &mut JoinSet<()>, flows: &Flows, stopping: &Cancella
     chores.spawn(every(DUE_INTERVAL, "look after due connections", flows.clone(), stopping.clone(), due));
     let revoke = |flows: Flows| async move { flows.revoke_due().await.map(|count| count as u64) };
     chores.spawn(every(REVOKE_INTERVAL, "revoke tokens", flows.clone(), stopping.clone(), revoke));
+    chores.spawn(deliver(flows.clone(), stopping.clone()));
     let purge = |flows: Flows| async move { flows.purge().await };
     chores.spawn(every(PURGE_INTERVAL, "delete expired flows", flows.clone(), stopping.clone(), purge));
 }
@@ -39,6 +44,25 @@ async fn every<F: Future<Output = Result<u64>>>(
             Ok(0) => {}
             Ok(count) => tracing::debug!(count, what, "done"),
             Err(error) => tracing::warn!(%error, what, "failed; it is tried again"),
+        }
+    }
+}
+
+/// Sends webhooks until the server stops: from time to time, and at once when there is something to send, or room for it. What
+/// is under way does not hold up the rest; at the end it is drained.
+async fn deliver(flows: Flows, stopping: CancellationToken) {
+    let mut recorded = flows.store().recorded();
+    let mut ticks = tokio::time::interval(DELIVER_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = flows.webhooks_nudged() => {}
+            Ok(()) = recorded.changed() => tokio::time::sleep(SETTLE).await,
+        }
+        if let Err(error) = flows.start_deliveries().await {
+            tracing::warn!(%error, "webhooks could not be sent; it is tried again");
         }
     }
 }

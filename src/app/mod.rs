@@ -168,6 +168,12 @@ impl App {
         self.flows.public_url()
     }
 
+    /// Everything that happens in it, for whoever drives it without its background.
+    #[must_use]
+    pub fn flows(&self) -> &Flows {
+        &self.flows
+    }
+
     /// The secret of the first key, if this start made it. It is given once.
     pub fn take_first_key(&mut self) -> Option<FirstKey> {
         self.first_key.take()

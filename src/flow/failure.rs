@@ -1,7 +1,7 @@
 //! What a provider's failure means for the caller, by what was asked of it.
 
 use crate::{
-    model::{Error, FailureKind, ReauthorizationReason},
+    model::{Duration, Error, FailureKind, ReauthorizationReason},
     oauth::Failure,
     provider::{Provider, RefreshError},
 };
@@ -63,16 +63,23 @@ pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) ->
     }
 }
 
-/// What a failed refresh is to the caller who waits for it.
-pub(super) fn refresh_failed(failure: Failure, verdict: &Verdict, provider: &Provider) -> Error {
+/// What a failed refresh is to the caller who waits for it, and how long the provider is left alone.
+pub(super) fn refresh_failed(
+    failure: Failure,
+    verdict: &Verdict,
+    provider: &Provider,
+    wait: Duration,
+) -> Error {
+    let wait = std::time::Duration::try_from(wait).ok();
     match (verdict, failure) {
-        (Verdict::Transient(FailureKind::ProviderUnavailable), Failure::Refused { code, .. }) => {
-            Error::ProviderUnavailable {
-                provider: provider.id().clone(),
-                problem: format!("it answered with the error {code}"),
-                retry_after: None,
-            }
-        }
+        (Verdict::Transient(FailureKind::ProviderUnavailable), failure) => Error::ProviderUnavailable {
+            provider: provider.id().clone(),
+            problem: match failure {
+                Failure::Refused { code, .. } => format!("it answered with the error {code}"),
+                failure => failure.to_string(),
+            },
+            retry_after: wait,
+        },
         (_, failure) => client_failed(failure, provider),
     }
 }

@@ -23,6 +23,7 @@ mod revoke;
 mod save;
 mod token;
 mod watch;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub use token::{GetInput, Granted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use watch::Watches;
 pub use watch::{ConnectionWatch, FeedNews, FlowNews, FlowWatch};
+use webhook::Dispatch;
+pub use webhook::NewWebhook;
 
 use crate::{
     model::{
@@ -103,6 +106,7 @@ struct Inner {
     watches: Watches,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
+    webhooks: Dispatch,
 }
 
 impl Flows {
@@ -118,6 +122,7 @@ impl Flows {
                 hands: Hands::default(),
                 watches: Watches::default(),
                 tasks: TaskTracker::new(),
+                webhooks: Dispatch::default(),
             }),
         }
     }
@@ -179,12 +184,13 @@ impl Flows {
     }
 
     /// Deletes what nobody needs any more: flows that have expired, and at once the codes that were parked with them, old
-    /// events, old lines of the journal. Tells how many flows.
+    /// events, old lines of the journal, old deliveries. Tells how many flows.
     pub async fn purge(&self) -> Result<u64> {
         let now = self.now();
         self.store().wipe_parked(now).await?;
         while self.store().purge_events(now - EVENTS_KEPT, PURGE_BATCH).await? == PURGE_BATCH {}
         self.store().purge_attempts(now - JOURNAL_KEPT).await?;
+        self.purge_webhooks().await?;
         // A day's grace: a late callback learns that its flow has expired, not that there never was one.
         self.store().purge_flows(now - Duration::days(1)).await
     }

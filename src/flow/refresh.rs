@@ -220,7 +220,7 @@ impl Flows {
             // The lease runs out by itself.
             tracing::warn!(connection = %connection.row_id, %error, "a failed refresh could not be noted");
         }
-        Err(refresh_failed(failure, verdict, provider))
+        Err(refresh_failed(failure, verdict, provider, wait))
     }
 
     /// The lease under which a refusal counts: that of the token which was refused.

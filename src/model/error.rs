@@ -83,6 +83,15 @@ pub enum Error {
     /// No such API key.
     #[error("there is no API key `{0}`")]
     ApiKeyNotFound(Uuid),
+    /// No such webhook.
+    #[error("there is no webhook `{0}`")]
+    WebhookNotFound(Uuid),
+    /// No such delivery.
+    #[error("the webhook has no delivery `{0}`")]
+    DeliveryNotFound(Uuid),
+    /// The project has as many webhooks as it may.
+    #[error("the project has {0} webhooks, and may have no more; delete one first")]
+    WebhookLimitReached(u64),
     /// No flow waits for this.
     #[error("no flow waits for this: it is unknown, was used already, or belongs elsewhere; begin a new one")]
     FlowNotFound,

@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod connection;
 mod cursor;
+mod delivery;
 mod error;
 mod event;
 mod failpoint;
@@ -23,6 +24,7 @@ mod reason;
 mod return_url;
 mod revocation;
 mod signature;
+mod webhook;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
@@ -32,6 +34,7 @@ pub use connection::{
     ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
 };
 pub use cursor::{Cursor, CursorScope};
+pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
 pub use error::{Error, FieldViolation, FlowRef, Result};
 pub use event::{Event, EventType, NewEvent};
 #[cfg(feature = "failpoints")]
@@ -55,3 +58,7 @@ pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use signature::{MAX_SIGNATURE_LIFETIME, Signature, Signed};
 pub use time::{Duration, OffsetDateTime};
 pub use uuid::Uuid;
+pub use webhook::{
+    DisableReason, Disabling, MAX_FAILING, MAX_WEBHOOKS, SECRET_OVERLAP, Webhook, WebhookUpdate,
+    webhook_secret, webhook_signature,
+};

@@ -105,6 +105,16 @@ impl HttpClient {
         self.send_up_to(request, MAX_BODY_BYTES).await
     }
 
+    /// Sends a request and reads of its answer what comes before the body.
+    pub(super) async fn send_unread(
+        &self,
+        request: oauth2::HttpRequest,
+    ) -> Result<(StatusCode, HeaderMap), Failure> {
+        let request = request.try_into().map_err(|_| Failure::invalid("no request could be made of it"))?;
+        let mut response = self.client.execute(request).await.map_err(|error| unavailable(&error))?;
+        Ok((response.status(), std::mem::take(response.headers_mut())))
+    }
+
     /// Sends a request and reads the whole answer, up to this limit.
     pub(super) async fn send_up_to(
         &self,

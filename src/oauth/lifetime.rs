@@ -1,5 +1,7 @@
 //! How long an access token lives: as the answer says, as it says itself, or as its server says when asked (RFC 7662).
 
+use std::time::Duration as StdDuration;
+
 use oauth2::http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -9,6 +11,9 @@ use super::{
     response::{MAX_LIFETIME_SECONDS, refused},
 };
 use crate::model::{Duration, OffsetDateTime, SecretString};
+
+/// How long an introspection may take while callers wait for the token that it is about.
+const INTROSPECTION_TIMEOUT: StdDuration = StdDuration::from_secs(3);
 
 /// What a server says of a token (RFC 7662, section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +55,16 @@ impl OAuthClient {
         if !registration.provider.introspects() {
             return None;
         }
-        match self.introspect(registration, access_token).await {
-            Ok(found) => lifetime(found.expire_time.filter(|_| found.active)?, asked),
-            Err(failure) => {
-                tracing::warn!(provider = %registration.provider.id(), %failure, "an introspection failed");
+        let provider = registration.provider.id();
+        let introspection = self.introspect(registration, access_token);
+        match tokio::time::timeout(INTROSPECTION_TIMEOUT, introspection).await {
+            Ok(Ok(found)) => lifetime(found.expire_time.filter(|_| found.active)?, asked),
+            Ok(Err(failure)) => {
+                tracing::warn!(%provider, %failure, "an introspection failed");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(%provider, "an introspection took too long");
                 None
             }
         }

@@ -20,6 +20,7 @@ mod response;
 mod revoke;
 mod secrets;
 mod token;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -32,8 +33,10 @@ pub use self::id_token::Expected;
 pub use self::jwt::jwt_expiry;
 pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
+pub use self::response::Members;
 pub use self::revoke::Revoked;
-use self::{response::Members, secrets::Working};
+use self::secrets::Working;
+pub use self::webhook::Receipt;
 use crate::{
     model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
     provider::Provider,

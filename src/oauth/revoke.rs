@@ -87,13 +87,14 @@ impl OAuthClient {
                 let request = request.map_err(|error| Failure::own_fault(&error))?;
                 let request = request.ok_or_else(|| Failure::invalid("its entry has no revocation"))?;
                 let answer = self.call(registration, request).await?;
-                match self.judged(registration, &answer) {
-                    Err(_) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(()),
-                    // Where the client does not prove itself, the token does.
-                    Err(Failure::Unauthorized) if !provider.revocation_names("client_secret") => {
-                        Err(refused_token())
+                match answer.status {
+                    // Who proves itself is the client, or else the token.
+                    StatusCode::UNAUTHORIZED if provider.revocation_names("client_secret") => {
+                        Err(Failure::Unauthorized)
                     }
-                    done => done,
+                    StatusCode::UNAUTHORIZED => Err(refused_token()),
+                    StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+                    _ => self.judged(registration, &answer),
                 }
             }
         };

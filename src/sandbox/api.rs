@@ -100,9 +100,9 @@ impl Sandbox {
         if !template.contains(ACCESS_TOKEN) && !template.contains(REFRESH_TOKEN) {
             return template == value;
         }
-        let known = |token: &str| match template.contains(ACCESS_TOKEN) {
-            true => self.account(token).is_some(),
-            false => self.memory().refresh_tokens.get(&digest(token)).is_some(),
+        let known = |token: &str| {
+            let issued = || self.memory().refresh_tokens.get(&digest(token)).is_some();
+            if template.contains(ACCESS_TOKEN) { self.account(token).is_some() } else { issued() }
         };
         token_in(template, value).is_some_and(known)
     }

@@ -69,12 +69,14 @@ impl Sandbox {
         Ok(client)
     }
 
-    /// What an assertion may be for: this endpoint, or the issuer.
+    /// What an assertion may be for: this endpoint, the token endpoint, which stands for the server (RFC 7523, section 3), or
+    /// the issuer.
     fn audiences(&self, call: &Call) -> Vec<String> {
         let quirks = self.quirks();
         let issuers = [quirks.iss.as_ref(), quirks.openid.as_ref().map(|openid| &openid.issuer)];
         let issuers = issuers.into_iter().flatten().map(|issuer| issuer.replace("{host}", &call.host));
-        std::iter::once(quirks.url(&call.host, &call.path)).chain(issuers).collect()
+        let endpoints = [&call.path, &quirks.token_path].map(|path| quirks.url(&call.host, path));
+        endpoints.into_iter().chain(issuers).collect()
     }
 }
 

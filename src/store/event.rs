@@ -100,7 +100,8 @@ impl Store {
         let feed = event_feed::Entity::find_by_id(FEED).one(&transaction).await.map_err(failed)?;
         let mut position = feed.ok_or_else(|| Error::internal("the feed of events has no row"))?.position;
         let events = unplaced().limit(PLACES).all(&transaction).await.map_err(failed)?;
-        for event in &events {
+        let mut placed = Vec::with_capacity(events.len());
+        for event in events {
             position += 1;
             Entity::update_many()
                 .col_expr(Column::Position, Expr::value(position))
@@ -108,7 +109,10 @@ impl Store {
                 .exec(&transaction)
                 .await
                 .map_err(failed)?;
+            placed.push((event, position));
         }
+        // Whoever gives an event its place also hands it to the webhooks, so that each gets it once.
+        self.fan_out(&transaction, &placed).await?;
         event_feed::Entity::update_many()
             .col_expr(event_feed::Column::Position, Expr::value(position))
             .filter(event_feed::Column::Id.eq(FEED))
@@ -116,7 +120,7 @@ impl Store {
             .await
             .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
-        Ok(u64::try_from(events.len()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(placed.len()).unwrap_or(u64::MAX))
     }
 
     /// Reads a project's events that come after this place, at most so many.

@@ -7,6 +7,8 @@
 
 mod column;
 mod connection;
+mod delivery;
+mod dispatch;
 mod due;
 #[expect(unreachable_pub, reason = "the derive macros of entities want `pub`")]
 mod entity;
@@ -22,6 +24,7 @@ mod refresh;
 mod revocation;
 mod seal;
 mod secrets;
+mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +33,7 @@ use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use tokio::sync::watch;
 use url::Url;
 
+pub use dispatch::DueWebhook;
 pub use due::{Due, DueLimits};
 pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
@@ -37,6 +41,7 @@ pub use grant::{NewGrant, RefreshedTokens};
 pub use journal::AttemptOutcome;
 pub use refresh::{Lease, Setback, Written};
 pub use seal::{KeyRing, KeyRingError};
+pub use webhook::WebhookTarget;
 
 use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
 
@@ -95,7 +100,7 @@ impl Store {
                 let db = self.db.clone();
                 async move { Migrator::up(&db, None).await }
             },
-            |error| !is_gone(error),
+            |error| !is_gone(error) || is_busy(error),
         );
         migrated.await.map_err(failed)
     }
@@ -150,6 +155,15 @@ async fn patiently<T, F: Future<Output = Result<T, DbErr>>>(
 /// Whether another process holds SQLite's lock: the change to WAL does not wait for it.
 fn is_locked(error: &DbErr) -> bool {
     matches!(error, DbErr::Conn(RuntimeErr::SqlxError(inner)) if inner.to_string().contains("database is locked"))
+}
+
+/// Whether another one writes to SQLite at the same time.
+fn is_busy(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner))) = error
+    else {
+        return is_locked(error);
+    };
+    inner.to_string().contains("database is locked")
 }
 
 /// Whether the database is not there for the moment: out of reach, stopping, full, read-only after a failover, or in

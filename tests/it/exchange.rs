@@ -114,9 +114,24 @@ async fn server_errors_and_rate_limits_are_to_be_tried_again() {
     for status in [500, 502, 429] {
         assert_eq!(unavailable(&place, Failure::Status(status)).await.retry, Some(RETRY), "{status}");
     }
-    for (status, header, expected) in
-        [(429, "7", 7), (503, "120", 120), (503, "999999", 3600), (503, "soon", 1), (503, "-5", 1)]
-    {
+    // The test's clock stands at 2026-09-21T14:13:20Z. A date comes in any of three forms (RFC 9110, section 5.6.7).
+    for (status, header, expected) in [
+        (429, "7", 7),
+        (503, "120", 120),
+        (503, "999999", 3600),
+        (503, "99999999999999999999999999", 3600),
+        (429, "Mon, 21 Sep 2026 14:13:50 GMT", 30),
+        (503, "Monday, 21-Sep-26 14:14:20 GMT", 60),
+        (503, "Mon Sep 21 14:13:27 2026", 7),
+        (503, "Tue, 22 Sep 2026 14:13:20 GMT", 3600),
+        (503, "Mon, 21 Sep 2026 14:13:19 GMT", 0),
+        (503, "Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        (503, "Mon, 21 Sep 2026 14:13:50 +0200", 1),
+        (503, "soon", 1),
+        (503, "-5", 1),
+        (503, "+5", 1),
+        (503, "1.5", 1),
+    ] {
         let refused = unavailable(&place, Failure::RetryAfter(status, header.to_owned())).await;
         assert_eq!(refused.retry, Some(StdDuration::from_secs(expected)), "{status} {header}");
     }

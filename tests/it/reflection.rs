@@ -10,13 +10,14 @@ use tonic_reflection::pb::{v1, v1alpha};
 use crate::support::TestServer;
 
 /// What a server serves, beside reflection itself.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "grpc.health.v1.Health",
     "tokenwell.auth.v1.AuthService",
     "tokenwell.connection.v1.ConnectionService",
     "tokenwell.integration.v1.IntegrationService",
     "tokenwell.project.v1.ProjectService",
     "tokenwell.provider.v1.ProviderService",
+    "tokenwell.webhook.v1.WebhookService",
 ];
 
 /// What a run of `buf curl` came to.

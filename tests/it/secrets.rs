@@ -7,6 +7,7 @@ use tokenwell::{
         connection::v1::{ImportClientCredentials, State, import_credentials::Kind},
         integration::v1::{CreateRequest, GetRequest, Integration, ListRequest, UpdateRequest},
     },
+    model::Duration,
     sandbox::{Failure, OAuth1Quirks, Quirks},
 };
 use tonic::{Code, Status};
@@ -139,6 +140,9 @@ async fn secrets_are_tried_in_their_order_and_each_once() -> TestResult {
     Ok(())
 }
 
+/// The longest that a connection is left alone after failures.
+const BACKOFF: Duration = Duration::minutes(5);
+
 #[tokio::test]
 async fn a_client_that_is_refused_with_every_secret_is_the_integrations_fault() -> TestResult {
     let acme = connected().await;
@@ -150,6 +154,7 @@ async fn a_client_that_is_refused_with_every_secret_is_the_integrations_fault() 
         assert_eq!(refusal.metadata["oauth_error"], "invalid_client");
         assert!(!format!("{refusal:?}").contains("canary"), "{refusal:?}");
         assert_eq!(secrets_since(&acme, seen), [CLIENT_SECRET, WRONG]);
+        acme.clock.wait_out();
     }
     assert_eq!(acme.basic().await?.state(), State::Active);
     acme.update_integration(further(&[WRONG, NEW])).await?;
@@ -176,15 +181,18 @@ async fn only_a_refused_client_is_a_reason_for_another_secret() -> TestResult {
         acme.provider.sandbox.fail_next(failure);
         assert_refused(acme.force().await, Code::FailedPrecondition, reason);
         assert_eq!(secrets_since(&acme, seen), [CLIENT_SECRET], "{reason}");
+        acme.clock.advance(BACKOFF);
     }
     let seen = acme.token_requests().len();
     acme.provider.sandbox.fail_next(Failure::Status(503));
     assert_refused(acme.force().await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
     assert_eq!(secrets_since(&acme, seen), [CLIENT_SECRET]);
+    acme.clock.advance(BACKOFF);
 
     acme.provider.sandbox.fail_next(error(401, "invalid_client"));
     acme.provider.sandbox.fail_next(Failure::Status(503));
     assert_refused(acme.force().await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    acme.clock.advance(BACKOFF);
     assert_eq!(refreshed(&acme).await?, [CLIENT_SECRET], "nothing was proved");
     // The answer that ends the grant proves the client, and no other secret is tried with a token that is dead.
     acme.provider.sandbox.revoke_all();
@@ -203,6 +211,7 @@ async fn status_401_without_an_error_is_worth_another_secret_and_proves_nothing(
     let refusal = assert_refused(acme.force().await, Code::FailedPrecondition, "PROVIDER_RESPONSE_INVALID");
     assert!(refusal.message.contains("401"), "{}", refusal.message);
     assert_eq!(acme.basic().await?.state(), State::Active);
+    acme.clock.advance(BACKOFF);
 
     acme.provider.sandbox.replace_secret(CLIENT_ID, NEW.into());
     acme.update_integration(further(&[NEW])).await?;

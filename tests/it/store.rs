@@ -12,6 +12,7 @@ mod project;
 mod schema;
 mod seal;
 mod tenant;
+mod webhook;
 
 /// Makes a test per database of each function that takes the kind of database.
 macro_rules! on_both_databases {

@@ -7,6 +7,7 @@ use tokenwell::api::pb::{
     connection::v1 as connection,
     integration::v1 as integration,
     project::v1::{ListApiKeysRequest, RevokeApiKeyRequest},
+    webhook::v1 as webhook,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -217,5 +218,53 @@ async fn another_projects_key_cannot_be_revoked() -> TestResult {
     };
     assert_eq!(revoke(id).await, revoke(nobody).await);
     server.project(&server.key).list_api_keys(ListApiKeysRequest::default()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_projects_webhook_is_answered_like_none() -> TestResult {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let other = server.create_project("other").await;
+    let given = webhook::Webhook { url: "https://hooks.example.com/".to_owned(), ..Default::default() };
+    let request = webhook::CreateRequest { webhook: Some(given) };
+    let mine = server.webhook(&server.key).create(request).await?.into_inner().webhook.unwrap();
+    let request = webhook::TestRequest { webhook_id: mine.webhook_id.clone() };
+    let delivery = server.webhook(&server.key).test(request).await?.into_inner().delivery.unwrap();
+    let nobody = "0190a0a0-0000-7000-8000-000000000000";
+
+    let mut client = server.webhook(&other);
+    let mut ask = async |id: &str| {
+        let webhook_id = || id.to_owned();
+        let stolen = webhook::Webhook {
+            url: "https://evil.example.com/".to_owned(),
+            webhook_id: webhook_id(),
+            ..Default::default()
+        };
+        let which = || webhook::redeliver_request::Which::DeliveryId(delivery.delivery_id.clone());
+        let all = || webhook::redeliver_request::Which::AllDead(true);
+        let list = webhook::ListDeliveriesRequest { webhook_id: webhook_id(), ..Default::default() };
+        let update = webhook::UpdateRequest { webhook: Some(stolen), update_mask: None };
+        let redeliver = |which| webhook::RedeliverRequest { webhook_id: webhook_id(), which: Some(which) };
+        let answers = [
+            refusal("Get", client.get(webhook::GetRequest { webhook_id: webhook_id() }).await),
+            refusal("Update", client.update(update).await),
+            refusal(
+                "Rotate",
+                client.rotate_secret(webhook::RotateSecretRequest { webhook_id: webhook_id() }).await,
+            ),
+            refusal("Test", client.test(webhook::TestRequest { webhook_id: webhook_id() }).await),
+            refusal("ListDeliveries", client.list_deliveries(list).await),
+            refusal("Redeliver", client.redeliver(redeliver(which())).await),
+            refusal("Redeliver all", client.redeliver(redeliver(all())).await),
+            refusal("Delete", client.delete(webhook::DeleteRequest { webhook_id: webhook_id() }).await),
+        ];
+        answers.map(|answer| answer.replace(id, "it"))
+    };
+    assert_eq!(ask(&mine.webhook_id).await, ask(nobody).await);
+
+    let listed = server.webhook(&other).list(webhook::ListRequest::default()).await?.into_inner();
+    assert!(listed.webhooks.is_empty());
+    let request = webhook::GetRequest { webhook_id: mine.webhook_id.clone() };
+    assert_eq!(server.webhook(&server.key).get(request).await?.into_inner().webhook.unwrap(), mine);
     Ok(())
 }

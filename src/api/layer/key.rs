@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every method and the permission that it takes. A test compares it with the protos.
-pub const PERMISSIONS: [(&str, Permission); 27] = [
+pub const PERMISSIONS: [(&str, Permission); 36] = [
     ("/tokenwell.auth.v1.AuthService/Begin", Permission::Begin),
     (COMPLETE, Permission::Complete),
     ("/tokenwell.auth.v1.AuthService/Watch", Permission::Read),
@@ -42,6 +42,15 @@ pub const PERMISSIONS: [(&str, Permission); 27] = [
     ("/tokenwell.project.v1.ProjectService/CreateApiKey", Permission::ProjectAdmin),
     ("/tokenwell.project.v1.ProjectService/ListApiKeys", Permission::ProjectAdmin),
     ("/tokenwell.project.v1.ProjectService/RevokeApiKey", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Create", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Get", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/List", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Update", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Delete", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/RotateSecret", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Test", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/ListDeliveries", Permission::ProjectAdmin),
+    ("/tokenwell.webhook.v1.WebhookService/Redeliver", Permission::ProjectAdmin),
 ];
 
 const COMPLETE: &str = "/tokenwell.auth.v1.AuthService/Complete";

@@ -73,6 +73,10 @@ const ACTIONS: [(&str, Action); 4] =
 
 impl Failpoints {
     /// What the code says when it comes to a point.
+    ///
+    /// # Panics
+    ///
+    /// If that is what a test has set for the point.
     pub async fn reached(&self, point: Point) -> Result<()> {
         let (mut visit, mut action) = (0, None);
         self.state.send_modify(|state| {

@@ -9,3 +9,5 @@ pub(super) mod integration;
 pub(super) mod project;
 pub(super) mod refresh_attempt;
 pub(super) mod revocation;
+pub(super) mod webhook;
+pub(super) mod webhook_delivery;

@@ -25,6 +25,7 @@ async fn assert_full(database: &DatabaseConnection) {
             "SELECT COUNT(*) AS n FROM projects WHERE hmac_key_1 IS NOT NULL AND hmac_key_2 IS NOT NULL",
         ),
         ("API keys", "SELECT COUNT(*) AS n FROM api_keys WHERE digest <> ''"),
+        ("webhooks' secrets", "SELECT COUNT(*) AS n FROM webhooks WHERE previous_secret IS NOT NULL"),
         ("client secrets", "SELECT COUNT(*) AS n FROM integrations WHERE client_secret IS NOT NULL"),
         ("tokens", "SELECT COUNT(*) AS n FROM connections WHERE refresh_token IS NOT NULL"),
         ("flows", "SELECT COUNT(*) AS n FROM flows WHERE status = 'pending' AND code_verifier IS NOT NULL"),
@@ -96,7 +97,7 @@ async fn no_secret_is_in_postgresqls_columns() {
         }
         tables.insert(table);
     }
-    for table in ["api_keys", "connections", "flows", "integrations", "projects"] {
+    for table in ["api_keys", "connections", "flows", "integrations", "projects", "webhooks"] {
         assert!(tables.contains(table), "{table} was not searched");
     }
     for known in ["gina", "hugo", "client-of-tokenwell", "https://app.example.com/done"] {

@@ -9,6 +9,7 @@ use tokenwell::{
         },
         connection::v1::GetRequest,
         project::v1::{ApiKeyKind, Completion, CreateApiKeyRequest, HmacSettings, Permission, Settings},
+        webhook::v1::{CreateRequest as CreateWebhookRequest, RotateSecretRequest, Webhook},
     },
     sandbox::Failure,
 };
@@ -20,6 +21,7 @@ use crate::support::{
     Browser, TestProvider, TestServer,
     provider::CLIENT_SECRET,
     server::{begin, get},
+    steps::until,
 };
 
 const HMAC_KEYS: [&str; 2] =
@@ -38,6 +40,7 @@ struct Drive<'a> {
 pub async fn drive(server: &TestServer, provider: &TestProvider) -> Canaries {
     let mut drive = Drive { server, provider, canaries: Canaries::new() };
     drive.keys().await;
+    drive.webhook().await;
     drive.succeed().await;
     drive.fail_before_the_exchange().await;
     drive.fail_at_the_exchange().await;
@@ -103,6 +106,20 @@ impl Drive<'_> {
 
         let settings = Settings { hmac: Some(HmacSettings::default()), ..Settings::default() };
         self.server.update_settings(settings, &["hmac.required"]).await;
+    }
+
+    /// A webhook that nobody answers, with a secret that was rotated.
+    async fn webhook(&mut self) {
+        let mut client = self.server.webhook(&self.server.key);
+        let webhook = Webhook { url: "http://127.0.0.1:1/hook".to_owned(), ..Webhook::default() };
+        let request = CreateWebhookRequest { webhook: Some(webhook) };
+        let created = client.create(request).await.unwrap().into_inner();
+        let webhook_id = created.webhook.unwrap().webhook_id;
+        let rotated = client.rotate_secret(RotateSecretRequest { webhook_id }).await.unwrap().into_inner();
+        for secret in [created.secret, rotated.secret] {
+            self.canaries.add("a webhook's secret", secret.strip_prefix("whsec_").unwrap());
+            self.canaries.add("a webhook's secret", &secret);
+        }
     }
 
     /// Two connections, each with a refresh.
@@ -186,12 +203,21 @@ impl Drive<'_> {
             ),
             (leaky(400, "invalid_grant"), Code::FailedPrecondition),
         ] {
+            let asked = self.provider.sandbox.book().token_requests.len();
             self.provider.sandbox.fail_next(failure);
-            let request = GetRequest { force_refresh: true, ..get("sandbox", "bob") };
-            let failed = self.server.get(request).await;
+            // Until the provider is no longer left alone after the last failure: a server elsewhere has a clock of its own.
+            let failed = until(
+                async || {
+                    self.server.clock.wait_out();
+                    let request = GetRequest { force_refresh: true, ..get("sandbox", "bob") };
+                    let failed = self.server.get(request).await;
+                    (failed, self.provider.sandbox.book().token_requests.len() > asked)
+                },
+                |(_, reached)| *reached,
+            );
+            let (failed, _) = failed.await;
             assert_eq!(failed.as_ref().err().map(Status::code), Some(reason), "{failed:?}");
             self.canaries.refused(failed);
-            self.server.clock.wait_out();
         }
     }
 

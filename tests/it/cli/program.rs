@@ -159,8 +159,13 @@ impl Server {
     }
 
     /// Tells it to stop, and waits for its end.
-    pub fn stop(mut self) -> Finished {
+    pub fn stop(self) -> Finished {
         self.signal("-TERM");
+        self.ended()
+    }
+
+    /// Waits for its end.
+    pub fn ended(mut self) -> Finished {
         let [stdout, stderr] = self.readers.take().unwrap();
         let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
         Finished { code: self.child.wait().unwrap().code(), stdout, stderr }

@@ -117,6 +117,12 @@ async fn metadata_that_is_down_costs_no_flow() -> TestResult {
     acme.detour.answer(CONFIGURATION, 503, "{}");
     let refusal = assert_refused(acme.begin(&[]).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
     assert!(refusal.retry.is_some());
+    // The test's clock stands at 2026-09-21T14:13:20Z.
+    for (value, expected) in [("30", 30), ("Mon, 21 Sep 2026 14:14:20 GMT", 60)] {
+        acme.detour.retry_after(CONFIGURATION, value);
+        let refusal = assert_refused(acme.begin(&[]).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+        assert_eq!(refusal.retry, Some(std::time::Duration::from_secs(expected)), "{value}");
+    }
     acme.detour.end(CONFIGURATION);
     let (_, callback) = acme.callback(&[]).await;
 

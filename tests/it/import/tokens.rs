@@ -165,6 +165,9 @@ async fn an_import_looks_up_what_a_flow_would() -> TestResult {
     let kind = || Kind::Oauth2(tokens(&acme, "at-1", "rt-1"));
     acme.detour.answer("/accounts", 503, "{}");
     assert_refused(acme.import(kind()).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    acme.detour.retry_after("/accounts", "Mon, 21 Sep 2026 14:14:20 GMT");
+    let refusal = assert_refused(acme.import(kind()).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    assert_eq!(refusal.retry, Some(std::time::Duration::from_mins(1)));
     for (status, body) in [(401, "{}"), (200, "no JSON")] {
         acme.detour.answer("/accounts", status, body);
         let refused = acme.import(kind()).await;

@@ -3,23 +3,20 @@
 mod limits;
 mod mounts;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
 use tokenwell::api::pb::{
     integration::v1::{CreateRequest, CreateResponse, Integration},
     provider::v1::{GetRequest, ListRequest, Provider},
 };
-use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 use url::Url;
 
 use crate::support::{
     Browser, Database, ManualClock, Options, TestProvider, TestServer, assert_refused, server::begin, steps,
+    steps::until,
 };
-
-/// How long the server has to see a change. Well below the minute after which it looks without being told.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that follows a directory.
 struct Stage {
@@ -36,19 +33,6 @@ pub fn entry(display_name: &str, host: &str) -> String {
          documentation = \"https://{host}/docs\"\nauthorization_endpoint = \"https://{host}/authorize\"\n\
          token_endpoint = \"https://{host}/token\"\nhosts = [\"{host}\"]\n"
     )
-}
-
-/// Asks until the answer is the one that is waited for.
-async fn until<T: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let answer = ask().await;
-        if is_it(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < end, "it never came, the last answer is {answer:?}");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 impl Stage {

@@ -1,6 +1,6 @@
 //! The callers: each gets a token, tries it at the provider at once, rests, and begins again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use reqwest::StatusCode;
@@ -18,8 +18,6 @@ use super::{
 };
 use crate::support::server::get;
 
-/// How long a caller waits for a token.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// The rotating provider counts in whole seconds, so that a token of its may end that much before the time that it said.
 const WHOLE_SECOND: time::Duration = time::Duration::SECOND;
 
@@ -30,6 +28,7 @@ pub struct Caller {
     userinfo: String,
     kind: Kind,
     rest: Duration,
+    patience: Duration,
     number: usize,
     random: StdRng,
     http: reqwest::Client,
@@ -64,18 +63,31 @@ pub struct Refused {
     pub left: time::Duration,
 }
 
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the token of `{}`, which had {} left", self.connection, self.left)
+    }
+}
+
+/// What callers speak to the provider with.
+#[expect(clippy::disallowed_methods, reason = "a caller is not Tokenwell's client")]
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 impl Caller {
-    #[expect(clippy::disallowed_methods, reason = "a caller is not Tokenwell's client")]
-    pub fn new(world: &World, number: usize) -> Self {
+    /// One that waits this long for a token.
+    pub fn new(world: &World, number: usize, patience: Duration) -> Self {
         Self {
             fleet: world.fleet.clone(),
             connections: world.connections.clone(),
             userinfo: format!("{}/me", world.provider.origin),
             kind: world.kind,
             rest: world.size.rest,
+            patience,
             number,
             random: StdRng::seed_from_u64(number as u64),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: world.http.clone(),
             seen: Seen::default(),
         }
     }
@@ -103,7 +115,7 @@ impl Caller {
     async fn token(&mut self, connection: &str) -> Result<OAuth2Credentials, Status> {
         let replica = self.number + self.random.random_range(0..2);
         let mut request = Request::new(get(INTEGRATION, connection));
-        request.set_timeout(PATIENCE);
+        request.set_timeout(self.patience);
         let response = self.fleet.client(replica).get(request).await?.into_inner();
         match response.connection.unwrap().credentials.unwrap().kind {
             Some(credentials::Kind::Oauth2(token)) => Ok(token),

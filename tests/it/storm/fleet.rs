@@ -4,20 +4,23 @@ use std::{
     path::PathBuf,
     process::Command,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
+use futures::future::join_all;
 use tokenwell::{
     api::pb::connection::v1::connection_service_client::ConnectionServiceClient, app::Addresses,
     config::StorageArgs, model::ExposeSecret as _,
 };
+use tokio::time::timeout;
 
 use crate::{
     cli::program::{self, Server},
     support::{TestServer, server::Keyed},
 };
 
-/// How many replicas there are.
-pub const REPLICAS: usize = 3;
+/// How long one may take to die.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The processes. Clones are the same ones.
 #[derive(Clone)]
@@ -31,7 +34,6 @@ struct About {
     storage: StorageArgs,
     providers: PathBuf,
     key: String,
-    failpoints: String,
 }
 
 struct Replica {
@@ -40,30 +42,28 @@ struct Replica {
 }
 
 impl Fleet {
-    /// Starts them all, on a database that has a first key.
-    pub async fn start(storage: StorageArgs, providers: PathBuf, key: &str) -> Self {
-        let about = Arc::new(About { storage, providers, key: key.to_owned(), failpoints: String::new() });
-        let starts = (0..REPLICAS).map(|_| {
-            let about = about.clone();
-            tokio::task::spawn_blocking(move || Mutex::new(about.start()))
-        });
-        let mut replicas = Vec::new();
-        for start in starts.collect::<Vec<_>>() {
-            replicas.push(start.await.unwrap());
-        }
+    /// Starts one for each of these failpoints, on a database that has a first key.
+    pub async fn start(storage: StorageArgs, providers: PathBuf, key: &str, failpoints: &[&str]) -> Self {
+        let about = Arc::new(About { storage, providers, key: key.to_owned() });
+        let starts = failpoints.iter().map(|failpoints| about.clone().start((*failpoints).to_owned()));
+        let replicas = join_all(starts).await.into_iter().map(Mutex::new).collect();
         Self { replicas: Arc::new(replicas), about }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.replicas.len()
     }
 
     /// A client of one of them, as it is now.
     pub fn client(&self, replica: usize) -> ConnectionServiceClient<Keyed> {
-        self.replicas[replica % REPLICAS].lock().unwrap().client.clone()
+        self.replicas[replica % self.len()].lock().unwrap().client.clone()
     }
 
-    /// Ends one by SIGKILL, and starts another in its place.
+    /// Ends one by SIGKILL, and starts another in its place, without failpoints.
     pub async fn replace(&self, replica: usize) {
         self.kill(replica);
-        let about = self.about.clone();
-        let new = tokio::task::spawn_blocking(move || about.start()).await.unwrap();
+        let new = self.about.clone().start(String::new()).await;
         *self.replicas[replica].lock().unwrap() = new;
     }
 
@@ -71,11 +71,28 @@ impl Fleet {
     pub fn kill(&self, replica: usize) {
         drop(self.replicas[replica].lock().unwrap().server.take());
     }
+
+    /// Waits until one has ended by itself.
+    pub async fn died(&self, replica: usize) {
+        let server = self.replicas[replica].lock().unwrap().server.take().unwrap();
+        let ended = tokio::task::spawn_blocking(move || server.ended());
+        let ended = timeout(PATIENCE, ended).await.expect("the server does not die").unwrap();
+        assert_eq!(ended.code, None, "the server ended in order: {}", ended.stderr);
+    }
 }
 
 impl About {
-    fn start(&self) -> Replica {
-        let server = Server::start(&mut self.command());
+    async fn start(self: Arc<Self>, failpoints: String) -> Replica {
+        tokio::task::spawn_blocking(move || self.start_now(&failpoints)).await.unwrap()
+    }
+
+    fn start_now(&self, failpoints: &str) -> Replica {
+        let mut command = self.command();
+        if !failpoints.is_empty() {
+            // What it dies of is to be what it was asked for.
+            command.env("TOKENWELL_FAILPOINTS", failpoints).env("TOKENWELL_NO_BACKGROUND", "true");
+        }
+        let server = Server::start(&mut command);
         let address = |listener: &str| server.address(listener).parse().unwrap();
         let addresses =
             Addresses { grpc: address("grpc"), gateway: address("gateway"), admin: address("admin") };
@@ -93,7 +110,6 @@ impl About {
             .env("TOKENWELL_SEALING_KEYS", secret(&self.storage.sealing_keys))
             .env("TOKENWELL_PROVIDERS_DIR", &self.providers)
             .env("TOKENWELL_DEV_LOOPBACK_PROVIDERS", "true")
-            .env("TOKENWELL_FAILPOINTS", &self.failpoints)
             .env("TOKENWELL_LOG", "info");
         command
     }

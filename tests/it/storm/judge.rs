@@ -9,7 +9,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    caller::{Refused, Seen, reason},
+    caller::{Seen, reason},
     world::{INTEGRATION, Size, World},
 };
 use crate::support::{foreign::ForeignBook, server::get};
@@ -27,9 +27,9 @@ pub struct Verdict {
     pub faults: BTreeMap<&'static str, u64>,
     /// Connections whose grant is gone.
     pub lost: BTreeSet<String>,
-    /// Connections that the journal names as having an attempt whose answer is not known.
+    /// Connections that the journal calls lost.
     pub named: BTreeSet<String>,
-    /// Refused tokens that the provider itself had handed out a second time, after their end.
+    /// Refused tokens that the provider itself had handed out a second time, with a lifetime that they had no longer.
     pub replayed: usize,
 }
 
@@ -53,7 +53,7 @@ impl World {
             book,
             faults: self.proxy.counts(),
             lost,
-            named: BTreeSet::new(),
+            named: self.named_lost().await,
             replayed,
         }
     }
@@ -94,21 +94,22 @@ impl Verdict {
     /// No caller got a token that did not work.
     #[track_caller]
     pub fn assert_nobody_was_refused(&self) {
-        assert!(
-            self.seen.refused.is_empty(),
-            "{} tokens were refused: {:?}",
-            self.seen.refused.len(),
-            self.some_refused()
-        );
+        let refused: Vec<_> = self.seen.refused.iter().take(5).map(ToString::to_string).collect();
+        assert!(refused.is_empty(), "{} tokens were refused: {refused:?}", self.seen.refused.len());
         assert!(self.seen.tokens > self.seen.expired, "no token was tried while it lived");
-    }
-
-    fn some_refused(&self) -> &[Refused] {
-        &self.seen.refused[..self.seen.refused.len().min(5)]
     }
 
     #[track_caller]
     pub fn assert_nothing_is_lost(&self) {
-        assert!(self.lost.is_empty(), "lost: {:?}", self.lost);
+        assert!(self.lost.is_empty() && self.named.is_empty(), "lost: {:?}, {:?}", self.lost, self.named);
+    }
+
+    /// What is lost is lost because the provider's answer was: a new server has presented the spent token. The journal names
+    /// each such connection, and no other.
+    #[track_caller]
+    pub fn assert_losses_are_explained(&self) {
+        let again: Vec<_> = self.book.presented.values().filter(|count| **count > 1).collect();
+        assert_eq!(self.lost.len(), again.len(), "lost: {:?}", self.lost);
+        assert_eq!(self.lost, self.named);
     }
 }

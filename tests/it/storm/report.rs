@@ -2,22 +2,30 @@
 
 use std::{fs, path::Path};
 
-use super::{fleet::REPLICAS, judge::Verdict};
+use super::{caller::Seen, judge::Verdict, world::REPLICAS};
 
 const DOCUMENT: &str = "docs/reliability.md";
 const BEGIN: &str = "<!-- storm: begin -->";
 const END: &str = "<!-- storm: end -->";
-const HEAD: &str = "| storm | replicas | connections | callers | seconds | kills | faults | tokens handed out | refreshes | \
+const HEAD: &str = "| storm | replicas | connections | callers | seconds | token lifetime | kills | faults | tokens handed out | failed calls | refreshes | \
                     most redemptions of one refresh token | reuse detected | refused tokens | connections lost | \
-                    p50, p99, longest Get |\n|--|--|--|--|--|--|--|--|--|--|--|--|--|--|\n";
+                    p50, p99, longest Get |\n|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|\n";
 
 impl Verdict {
     /// Prints the row, and puts a long storm's into the documentation.
     pub fn record(&self) {
         let row = self.row();
         println!("{HEAD}{row}");
+        let Seen { expired, replaced, errors, .. } = &self.seen;
+        println!("calls that failed, by their reason: {errors:?}; faults of the proxy: {:?}", self.faults);
+        println!(
+            "tokens that ended before they were tried: {expired}; that a refresh had ended: {replaced}; that the"
+        );
+        println!(
+            "provider had handed out a second time, with a lifetime they had no longer: {}",
+            self.replayed
+        );
         if self.size.long {
-            println!("errors that callers saw: {:?}", self.seen.errors);
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
             let text = fs::read_to_string(&path).unwrap();
             fs::write(path, with_row(&text, self.name, &row)).unwrap();
@@ -31,10 +39,10 @@ impl Verdict {
         let millis = |part| at(part).map_or(0, |micros| micros / 1000);
         let faults: u64 =
             self.faults.iter().filter(|(name, _)| **name != "passed").map(|(_, count)| count).sum();
-        let lost = match (self.lost.len(), self.lost.is_subset(&self.named)) {
-            (0, _) => "0".to_owned(),
-            (lost, true) => format!("{lost}, all named by the journal"),
-            (lost, false) => format!("{lost}, not all named by the journal"),
+        // That the journal names them all, and no others, has been asserted.
+        let lost = match self.lost.len() {
+            0 => "0".to_owned(),
+            lost => format!("{lost}, each named by the journal"),
         };
         let cells = [
             self.name.to_owned(),
@@ -42,9 +50,11 @@ impl Verdict {
             self.size.connections.to_string(),
             self.size.callers.to_string(),
             self.size.span.as_secs().to_string(),
+            format!("{} s", self.size.ttl),
             self.seen.kills.to_string(),
             faults.to_string(),
             self.seen.tokens.to_string(),
+            self.seen.errors.values().sum::<u64>().to_string(),
             self.book.redeemed.len().to_string(),
             self.book.redeemed.values().max().copied().unwrap_or_default().to_string(),
             self.book.revoked.to_string(),

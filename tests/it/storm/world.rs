@@ -1,10 +1,10 @@
 //! What a storm is made of: the provider, the proxy before it, the fleet, and the connections.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future::join_all, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use tempfile::TempDir;
 use tokenwell::api::pb::{
     connection::v1::{ImportCredentials, ImportOAuth2, ImportRequest, import_credentials},
@@ -17,18 +17,18 @@ use tokio::{
 use url::Url;
 
 use super::{
-    caller::{Caller, Seen},
-    fleet::{Fleet, REPLICAS},
+    caller::{self, Caller, Seen},
+    fleet::Fleet,
 };
 use crate::support::{
     Database, FaultProxy, Foreign, ManualClock, Options, TestServer, grace,
     oidc::{self, CLIENT_ID, CLIENT_SECRET},
 };
 
+/// How many servers there are.
+pub const REPLICAS: usize = 3;
 /// The integration of all connections.
 pub const INTEGRATION: &str = "storm";
-/// How long access tokens live, in seconds.
-const TTL: u32 = 2;
 /// Longer than a lease, so that whoever takes over from a server that was killed still comes in time.
 const GRACE: u32 = 300;
 /// What the proxy's luck follows from.
@@ -51,8 +51,12 @@ pub struct Size {
     pub connections: usize,
     pub callers: usize,
     pub span: Duration,
+    /// How long access tokens live, in seconds.
+    pub ttl: u32,
     /// How long a caller rests between two calls, at the most.
     pub rest: Duration,
+    /// How often a server is killed, if any are.
+    pub kill_every: Duration,
     /// Whether the result is for the record.
     pub long: bool,
 }
@@ -67,6 +71,8 @@ pub struct World {
     pub fleet: Fleet,
     pub database: Database,
     pub connections: Arc<Vec<String>>,
+    /// What callers try their tokens with.
+    pub http: reqwest::Client,
     _providers: TempDir,
 }
 
@@ -76,22 +82,27 @@ impl Size {
         clippy::disallowed_methods,
         reason = "`make storm` says by a variable that it wants the long one"
     )]
-    pub fn chosen() -> Self {
-        match std::env::var("TOKENWELL_STORM").as_deref() {
-            Ok("long") => Self {
-                connections: 200,
-                callers: 500,
-                span: Duration::from_mins(3),
-                rest: Duration::from_secs(4),
-                long: true,
-            },
-            _ => Self {
+    pub fn chosen(kind: Kind) -> Self {
+        if std::env::var("TOKENWELL_STORM").as_deref() != Ok("long") {
+            return Self {
                 connections: 20,
                 callers: 40,
                 span: Duration::from_secs(6),
+                ttl: 2,
                 rest: Duration::from_millis(600),
+                kill_every: Duration::from_secs(1),
                 long: false,
-            },
+            };
+        }
+        Self {
+            connections: 200,
+            callers: 500,
+            span: Duration::from_mins(3),
+            // The forgiving provider is the slowest part of the storm by far: two-second tokens would only measure it.
+            ttl: if kind == Kind::Rotating { 2 } else { 20 },
+            rest: Duration::from_secs(8),
+            kill_every: Duration::from_secs(7),
+            long: true,
         }
     }
 }
@@ -99,10 +110,15 @@ impl Size {
 impl World {
     /// Starts all of it. The connections have a refresh token each, and no access token yet.
     pub async fn new(name: &'static str, kind: Kind, size: Size) -> Self {
+        Self::with(name, kind, size, &[""; REPLICAS]).await
+    }
+
+    /// The same, with a server for each of these failpoints.
+    pub async fn with(name: &'static str, kind: Kind, size: Size, failpoints: &[&str]) -> Self {
         let unused = "https://connect.example.test/callback";
         let provider = match kind {
-            Kind::Rotating => oidc::start(unused, TTL).await,
-            Kind::Forgiving => grace::start(unused, TTL, GRACE).await,
+            Kind::Rotating => oidc::start(unused, size.ttl).await,
+            Kind::Forgiving => grace::start(unused, size.ttl, GRACE).await,
         };
         let origin = Url::parse(&provider.origin).unwrap();
         let proxy = FaultProxy::before(origin.socket_addrs(|| None).unwrap()[0], SEED).await;
@@ -123,17 +139,20 @@ impl World {
         let connections = Arc::new(connections.await);
         let key = server.key.clone();
         server.stop().await;
-        let fleet = Fleet::start(database.storage(), providers.path().to_owned(), &key).await;
+        let fleet = Fleet::start(database.storage(), providers.path().to_owned(), &key, failpoints).await;
         let provider = Arc::new(provider);
-        Self { name, kind, size, provider, proxy, fleet, database, connections, _providers: providers }
+        let http = caller::client();
+        Self { name, kind, size, provider, proxy, fleet, database, connections, http, _providers: providers }
     }
 
     /// Lets the callers loose, and kills one server after the other in this interval, if there is one.
     pub async fn storm(&self, kills: Option<Duration>) -> Seen {
         let end = Instant::now() + self.size.span;
+        // A connection whose server was killed is held up until that server's lease runs out, and callers need not be.
+        let patience = Duration::from_secs(if kills.is_some() { 4 } else { 25 });
         let mut callers = JoinSet::new();
         for number in 0..self.size.callers {
-            callers.spawn(Caller::new(self, number).call_until(end));
+            callers.spawn(Caller::new(self, number, patience).call_until(end));
         }
         let bar = self.bar();
         let ticking = tokio::spawn(tick(bar.clone(), end));
@@ -154,7 +173,7 @@ impl World {
         let mut killed = 0;
         while Instant::now() + pause < end {
             sleep_until(Instant::now() + pause).await;
-            self.fleet.replace(usize::try_from(killed).unwrap() % REPLICAS).await;
+            self.fleet.replace(usize::try_from(killed).unwrap() % self.fleet.len()).await;
             killed += 1;
         }
         killed
@@ -162,16 +181,24 @@ impl World {
 
     /// Ends all servers by SIGKILL, lets the leases of the dead run out, and starts new ones.
     pub async fn start_over(&self) {
-        for replica in 0..REPLICAS {
+        for replica in 0..self.fleet.len() {
             self.fleet.kill(replica);
         }
         let database = self.database.connect().await;
         let expired = "UPDATE connections SET lease_until = 0 WHERE lease_until IS NOT NULL";
         database.execute_unprepared(expired).await.unwrap();
         database.close().await.unwrap();
-        for replica in 0..REPLICAS {
-            self.fleet.replace(replica).await;
-        }
+        join_all((0..self.fleet.len()).map(|replica| self.fleet.replace(replica))).await;
+    }
+
+    /// The connections that the journal calls lost.
+    pub async fn named_lost(&self) -> BTreeSet<String> {
+        let sql = "SELECT DISTINCT c.connection_id FROM connections c \
+                   JOIN refresh_attempts a ON a.connection_row_id = c.id WHERE a.outcome = 'lost'";
+        let database = self.database.connect().await;
+        let rows = database.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        database.close().await.unwrap();
+        rows.iter().map(|row| row.try_get("", "connection_id").unwrap()).collect()
     }
 
     /// Shows on a terminal how far it is.

@@ -98,6 +98,14 @@ impl Acme {
         server
     }
 
+    /// One more server on the same database, which does what nobody asks for.
+    pub async fn background(&self) -> TestServer {
+        let options = Options { background: true, ..Options::with(&self.clock, &self.provider) };
+        let mut server = TestServer::start(&self.database, options).await;
+        server.key.clone_from(&self.server.key);
+        server
+    }
+
     /// Changes the fields of the integration that are given.
     pub async fn update_integration(&self, integration: Integration) -> Result<Integration, Status> {
         let integration = Integration { integration_id: ACME.to_owned(), ..integration };

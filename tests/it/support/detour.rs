@@ -15,7 +15,14 @@ use axum::{
 
 /// No answers at first. Clones are the same detour.
 #[derive(Debug, Clone, Default)]
-pub struct Detour(Arc<Mutex<BTreeMap<String, (u16, String)>>>);
+pub struct Detour(Arc<Mutex<BTreeMap<String, Answer>>>);
+
+#[derive(Debug, Clone)]
+struct Answer {
+    status: u16,
+    body: String,
+    retry_after: Option<String>,
+}
 
 impl Detour {
     /// The routes with this detour before them.
@@ -25,7 +32,17 @@ impl Detour {
 
     /// Answers requests for a path with this status and this JSON from now on.
     pub fn answer(&self, path: &str, status: u16, body: &str) {
-        self.0.lock().unwrap().insert(path.to_owned(), (status, body.to_owned()));
+        self.put(path, Answer { status, body: body.to_owned(), retry_after: None });
+    }
+
+    /// Answers with status 503 and this `Retry-After` from now on.
+    pub fn retry_after(&self, path: &str, value: &str) {
+        let retry_after = Some(value.to_owned());
+        self.put(path, Answer { status: 503, body: "{}".to_owned(), retry_after });
+    }
+
+    fn put(&self, path: &str, answer: Answer) {
+        self.0.lock().unwrap().insert(path.to_owned(), answer);
     }
 
     /// Leads requests for a path to the provider again.
@@ -36,9 +53,12 @@ impl Detour {
     async fn pass(State(detour): State<Self>, request: Request, next: Next) -> Response {
         let answer = detour.0.lock().unwrap().get(request.uri().path()).cloned();
         match answer {
-            Some((status, body)) => {
+            Some(Answer { status, body, retry_after }) => {
                 let json = [(header::CONTENT_TYPE, "application/json")];
-                (StatusCode::from_u16(status).unwrap(), json, body).into_response()
+                let mut response = (StatusCode::from_u16(status).unwrap(), json, body).into_response();
+                let headers = response.headers_mut();
+                headers.extend(retry_after.map(|value| (header::RETRY_AFTER, value.parse().unwrap())));
+                response
             }
             None => next.run(request).await,
         }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod oidc;
 pub mod provider;
 pub mod proxy;
+pub mod receiver;
 pub mod server;
 pub mod steps;
 pub mod tls;
@@ -25,6 +26,7 @@ pub use foreign::Foreign;
 pub use gate::Gate;
 pub use provider::TestProvider;
 pub use proxy::{Fault, FaultProxy};
+pub use receiver::Receiver;
 pub use server::{Options, TestServer};
 
 use tonic::{Code, Status};

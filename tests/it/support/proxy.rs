@@ -70,11 +70,6 @@ impl Fault {
             Self::CloseAfterAnswer => "close after the answer",
         }
     }
-
-    /// Whether the provider has done what was asked, but its answer is lost.
-    pub fn loses_answers(&self) -> bool {
-        matches!(self, Self::HalfBody | Self::CloseAfterAnswer)
-    }
 }
 
 impl FaultProxy {

@@ -12,9 +12,11 @@ use tokenwell::{
         integration::v1::{CreateRequest, Integration, integration_service_client::IntegrationServiceClient},
         project::v1::{Settings, UpdateSettingsRequest, project_service_client::ProjectServiceClient},
         provider::v1::provider_service_client::ProviderServiceClient,
+        webhook::v1::webhook_service_client::WebhookServiceClient,
     },
     app::{Addresses, App, Environment},
     config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
+    flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
 };
@@ -55,6 +57,7 @@ pub struct TestServer {
     pub public_url: String,
     pub key: String,
     pub clock: ManualClock,
+    flows: Option<Flows>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -124,11 +127,12 @@ impl TestServer {
             app.take_first_key().map(|first| first.secret.expose_secret().to_owned()).unwrap_or_default();
         let addresses = app.addresses().unwrap();
         let public_url = app.public_url().to_owned();
+        let flows = Some(app.flows().clone());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             app.run(async move { drop(stopped.await) }).await.unwrap();
         });
-        Self { addresses, public_url, key, clock: options.clock, stop: Some(stop), task: Some(task) }
+        Self { addresses, public_url, key, clock: options.clock, flows, stop: Some(stop), task: Some(task) }
     }
 
     /// A server on SQLite with the plain sandbox as the provider of the integration `sandbox`.
@@ -144,13 +148,18 @@ impl TestServer {
     /// Clients for a server in another process, which has this first key. Its time is not the test's.
     pub fn elsewhere(addresses: Addresses, key: String) -> Self {
         let public_url = format!("http://{}", addresses.gateway);
-        Self { addresses, public_url, key, clock: ManualClock::new(), stop: None, task: None }
+        Self { addresses, public_url, key, clock: ManualClock::new(), flows: None, stop: None, task: None }
     }
 
     /// Stops it as SIGTERM does, and waits until it has drained.
     pub async fn stop(mut self) {
         self.stop.take().unwrap().send(()).unwrap();
         self.task.take().unwrap().await.unwrap();
+    }
+
+    /// What happens in it, to drive what it would do in the background.
+    pub fn flows(&self) -> &Flows {
+        self.flows.as_ref().expect("it runs in another process")
     }
 
     /// `http://...` of the gateway's listener.
@@ -180,6 +189,10 @@ impl TestServer {
 
     pub fn project(&self, key: &str) -> ProjectServiceClient<Keyed> {
         ProjectServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
+    }
+
+    pub fn webhook(&self, key: &str) -> WebhookServiceClient<Keyed> {
+        WebhookServiceClient::with_interceptor(self.channel(), Bearer(key.to_owned()))
     }
 
     /// Creates an integration with the test client of the sandbox.

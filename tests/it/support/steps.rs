@@ -1,5 +1,7 @@
 //! Steps that tests of flows share.
 
+use std::time::Duration;
+
 use prost_types::{Struct, Value, value::Kind};
 use reqwest::{Method, StatusCode};
 use tokenwell::api::pb::{
@@ -10,10 +12,14 @@ use tokenwell::api::pb::{
     connection::v1::{Connection, GetRequest, View},
     project::v1::{ApiKeyKind, CreateApiKeyRequest, CreateRequest, Permission},
 };
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 use url::Url;
 
 use super::{Browser, TestProvider, TestServer, server::get};
+
+/// How long what is waited for may take: well below the minute after which some things happen by themselves.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Begins a flow and walks it to the redirect back to the callback URL, which is given and not followed.
 pub async fn walk(server: &TestServer, browser: &mut Browser, request: BeginRequest) -> (BeginResponse, Url) {
@@ -94,4 +100,17 @@ pub fn param(url: &Url, name: &str) -> String {
 pub fn object(members: &[(&str, &str)]) -> Struct {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     Struct { fields: members.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect() }
+}
+
+/// Asks until the answer is the one that is waited for.
+pub async fn until<T: std::fmt::Debug>(mut ask: impl AsyncFnMut() -> T, is_it: impl Fn(&T) -> bool) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask().await;
+        if is_it(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < end, "it never came, the last answer is {answer:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -66,8 +66,8 @@ pub async fn check_end(
             refresh_token: refresh_token.map(|token| token.as_str().into()),
             refresh_token_expire_time: None,
         };
-        let revoked = oauth.revoke(registration, &tokens).await;
-        same("revocation", &revoked.map_err(|failure| failure.to_string()), &Ok(Revoked::Done))?;
+        let ended = oauth.revoke(registration, &tokens).await;
+        same("revocation", &ended.map_err(|failure| failure.to_string()), &Ok(Revoked::Done))?;
         let book = actor.sandbox.book();
         same("revocations", &(book.revocations, book.revocation_requests.len()), &(1, 1))?;
         same("the token works on", &actor.opens(token).await, &false)?;

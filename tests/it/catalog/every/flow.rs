@@ -201,7 +201,10 @@ pub async fn check_token(
     ensure(actor.opens(&access_token).await, || "its token does not work".to_owned())?;
     let declared = entry.text("token_response.token_type").unwrap_or("Bearer");
     same("token type", &token_type.as_str(), &declared)?;
-    let lifetime = entry.get("default_expires_in").and_then(toml::Value::as_integer).unwrap_or(TTL);
+    // A server that can be asked knows better than its entry.
+    let asked = entry.text("introspection_endpoint").is_some();
+    let default = entry.get("default_expires_in").and_then(toml::Value::as_integer);
+    let lifetime = default.filter(|_| !asked).unwrap_or(TTL);
     let left = expire_time.map(|time| time.seconds - house.now());
     same("lifetime", &left, &Some(lifetime))?;
     Ok(access_token)

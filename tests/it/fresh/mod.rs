@@ -1,0 +1,55 @@
+//! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
+
+mod behind;
+mod due;
+mod lifetime;
+mod pause;
+mod revoke;
+
+use tokenwell::{
+    api::pb::connection::v1::{DeleteRequest, GetRequest},
+    sandbox::Quirks,
+};
+use tonic::Status;
+
+use crate::support::{
+    Acme,
+    acme::{ACME, ADA, plain},
+    database::Kind,
+    server::get,
+};
+
+const ENTRY: &str = r#"
+authorization_endpoint = "PROVIDER/authorize"
+token_endpoint = "PROVIDER/token"
+default_scopes = ["read"]
+"#;
+
+/// A server with the connection `ada`, whose token has an hour.
+async fn connected(kind: Kind, quirks: Quirks, more: &str) -> Acme {
+    let acme = Acme::on(kind, quirks, &format!("{ENTRY}{more}")).await;
+    acme.connect(&[]).await;
+    acme
+}
+
+async fn usual() -> Acme {
+    connected(Kind::Sqlite, plain(), "").await
+}
+
+/// One more connection of the integration.
+async fn connect(acme: &Acme, name: &str) {
+    acme.server.connect(ACME, name).await;
+}
+
+fn forced() -> GetRequest {
+    GetRequest { force_refresh: true, ..get(ACME, ADA) }
+}
+
+async fn delete(acme: &Acme) -> Result<(), Status> {
+    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: ADA.to_owned() };
+    acme.server.connection(&acme.server.key).delete(request).await.map(drop)
+}
+
+fn refreshes(acme: &Acme) -> u64 {
+    acme.provider.sandbox.book().refreshes
+}

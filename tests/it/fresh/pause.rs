@@ -1,0 +1,161 @@
+//! A provider that does not help is left alone, by all servers and for all connections of the integration.
+
+use futures::future::join_all;
+use tokenwell::{
+    api::pb::{
+        connection::v1::State,
+        integration::v1::{GetRequest, Integration},
+    },
+    model::Duration,
+    sandbox::Failure,
+};
+use tonic::Code;
+
+use super::{connect, usual};
+use crate::support::{
+    Acme, TestResult,
+    acme::ACME,
+    assert_refused,
+    provider::CLIENT_SECRET,
+    steps::{basic, works},
+};
+
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// Connections whose tokens have expired.
+async fn expired() -> Acme {
+    let acme = usual().await;
+    for name in NAMES {
+        connect(&acme, name).await;
+    }
+    acme.clock.advance(Duration::hours(1));
+    acme
+}
+
+async fn integration(acme: &Acme) -> Integration {
+    let request = GetRequest { integration_id: ACME.to_owned() };
+    let got = acme.server.integration(&acme.server.key).get(request).await.unwrap();
+    got.into_inner().integration.unwrap()
+}
+
+#[tokio::test]
+async fn failures_in_a_row_open_the_breaker_and_one_refresh_closes_it() -> TestResult {
+    let acme = expired().await;
+    let before = acme.token_requests().len();
+    for (index, name) in NAMES.iter().enumerate() {
+        if index < 5 {
+            acme.provider.sandbox.fail_next(Failure::Status(502));
+        }
+        let refused = acme.server.token(ACME, name).await;
+        assert_refused(refused, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    }
+    assert_eq!(acme.token_requests().len() - before, 5, "after the fifth it is left alone");
+    // By the other servers, too.
+    let replica = acme.replica().await;
+    let refused = replica.token(ACME, "h").await;
+    let refusal = assert_refused(refused, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    assert!(refusal.retry.is_some());
+    assert_eq!(acme.token_requests().len() - before, 5);
+
+    acme.clock.wait_out();
+    // Then one goes first. It waits at the provider, and so do the others.
+    acme.gate.close();
+    let calls = join_all(NAMES.map(|name| acme.server.token(ACME, name)));
+    let watching = async {
+        acme.gate.arrived(1).await;
+        drop(basic(&acme.server, ACME, "a").await);
+        assert_eq!(acme.gate.count(), 1);
+        acme.gate.open();
+    };
+    let (answers, ()) = tokio::join!(calls, watching);
+    assert!(answers.iter().any(Result::is_ok));
+    for name in NAMES {
+        let (_, token) = acme.server.token(ACME, name).await?;
+        assert!(works(&acme.provider, &token.access_token).await, "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wish_to_be_left_alone_is_for_all_connections() -> TestResult {
+    for wish in ["120", "Mon, 21 Sep 2026 15:15:20 GMT"] {
+        let acme = expired().await;
+        let before = acme.token_requests().len();
+        acme.provider.sandbox.fail_next(Failure::RetryAfter(429, wish.to_owned()));
+        for name in NAMES {
+            let refused = acme.server.token(ACME, name).await;
+            let refusal = assert_refused(refused, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+            assert_eq!(refusal.retry, Some(std::time::Duration::from_secs(120)), "{wish}");
+        }
+        assert_eq!(acme.token_requests().len() - before, 1);
+        acme.clock.advance(Duration::seconds(119));
+        assert_refused(acme.server.token(ACME, "b").await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+        acme.clock.advance(Duration::seconds(1));
+        let (_, token) = acme.server.token(ACME, "a").await?;
+        assert!(works(&acme.provider, &token.access_token).await);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_client_marks_the_integration_and_its_correction_helps_at_once() -> TestResult {
+    let acme = expired().await;
+    let before = acme.token_requests().len();
+    let wrong = Integration { client_secret: "not-the-secret".to_owned(), ..Integration::default() };
+    acme.update_integration(wrong).await?;
+    assert_eq!(integration(&acme).await.client_failure, None);
+    for name in NAMES {
+        let refused = acme.server.token(ACME, name).await;
+        let refusal = assert_refused(refused, Code::FailedPrecondition, "CLIENT_REJECTED");
+        assert_eq!(refusal.metadata["oauth_error"], "invalid_client");
+        assert_eq!(basic(&acme.server, ACME, name).await?.state(), State::Active);
+    }
+    assert_eq!(acme.token_requests().len() - before, 1, "one try tells of all");
+    let failure = integration(&acme).await.client_failure.unwrap();
+    assert_eq!(failure.oauth_error, "invalid_client");
+    // It is tried again, and remembers since when it has been so.
+    acme.clock.wait_out();
+    assert_refused(acme.server.token(ACME, "b").await, Code::FailedPrecondition, "CLIENT_REJECTED");
+    assert_eq!(acme.token_requests().len() - before, 2);
+    assert_eq!(integration(&acme).await.client_failure, Some(failure));
+
+    let right = Integration { client_secret: CLIENT_SECRET.to_owned(), ..Integration::default() };
+    assert_eq!(acme.update_integration(right).await?.client_failure, None);
+    for name in NAMES {
+        let (_, token) = acme.server.token(ACME, name).await?;
+        assert!(works(&acme.provider, &token.access_token).await);
+    }
+    Ok(())
+}
+
+/// A provider that corrects itself heals the integration, too.
+#[tokio::test]
+async fn a_refresh_that_succeeds_takes_the_mark_away() -> TestResult {
+    let acme = expired().await;
+    acme.refuse_next("unauthorized_client");
+    assert_refused(acme.server.token(ACME, "a").await, Code::FailedPrecondition, "CLIENT_REJECTED");
+    assert!(integration(&acme).await.client_failure.is_some());
+    acme.clock.wait_out();
+    acme.server.token(ACME, "b").await?;
+    assert_eq!(integration(&acme).await.client_failure, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_no_to_one_grant_says_nothing_of_the_others() -> TestResult {
+    let acme = expired().await;
+    for name in &NAMES[..6] {
+        acme.refuse_next("invalid_grant");
+        let refused = acme.server.token(ACME, name).await;
+        let refusal = assert_refused(refused, Code::FailedPrecondition, "NEEDS_REAUTHORIZATION");
+        assert_eq!(refusal.metadata["reauthorization_reason"], "GRANT_REFUSED");
+    }
+    acme.server.token(ACME, NAMES[7]).await?;
+    for (error, reason) in [("login_required", "INTERACTION_REQUIRED")] {
+        acme.refuse_next(error);
+        let refused = acme.server.token(ACME, NAMES[6]).await;
+        let refusal = assert_refused(refused, Code::FailedPrecondition, "NEEDS_REAUTHORIZATION");
+        assert_eq!(refusal.metadata["reauthorization_reason"], reason);
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Tokens that nobody needs any more are revoked at the provider, sooner or later.
+
+use sea_orm::{ConnectionTrait as _, Statement};
+use tokenwell::{
+    api::pb::{connection::v1::DeleteRequest, integration::v1::DeleteRequest as IntegrationDelete},
+    model::Duration,
+    sandbox::Book,
+};
+use tonic::Code;
+
+use super::{connected, delete};
+use crate::support::{
+    Acme, TestResult,
+    acme::{ACME, ADA, plain},
+    assert_refused,
+    database::Kind,
+    steps::{complete, until, works},
+};
+
+const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
+
+async fn stage(kind: Kind) -> Acme {
+    connected(kind, plain(), REVOCATION).await
+}
+
+async fn revocations(acme: &Acme, count: u64) {
+    until(async || acme.provider.sandbox.book().revocations, |done| *done == count).await;
+}
+
+/// How many are left in the outbox.
+async fn left(acme: &Acme) -> i64 {
+    let db = acme.database.connect().await;
+    let sql = "SELECT count(*) FROM revocations";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    db.close().await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
+}
+
+async fn a_deleted_connection_is_revoked(kind: Kind) -> TestResult {
+    let acme = stage(kind).await;
+    let token = acme.token().await?;
+    delete(&acme).await?;
+    revocations(&acme, 1).await;
+    assert!(!works(&acme.provider, &token).await, "its access token went with it");
+    until(async || left(&acme).await, |left| *left == 0).await;
+    assert_refused(delete(&acme).await, Code::NotFound, "CONNECTION_NOT_FOUND");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_connection_is_revoked_on_sqlite() -> TestResult {
+    a_deleted_connection_is_revoked(Kind::Sqlite).await
+}
+
+#[tokio::test]
+async fn a_deleted_connection_is_revoked_on_postgresql() -> TestResult {
+    a_deleted_connection_is_revoked(Kind::Postgres).await
+}
+
+/// Neither a provider that is away nor a restart, nor the end of the integration, lets the outbox forget.
+#[tokio::test]
+async fn what_cannot_be_revoked_now_is_revoked_later() -> TestResult {
+    let acme = stage(Kind::Sqlite).await;
+    let token = acme.token().await?;
+    acme.detour.answer("/revoke", 503, "{}");
+    delete(&acme).await?;
+    until(async || left(&acme).await, |left| *left == 1).await;
+    let request = IntegrationDelete { integration_id: ACME.to_owned() };
+    acme.server.integration(&acme.server.key).delete(request).await?;
+    assert!(works(&acme.provider, &token).await);
+
+    acme.detour.end("/revoke");
+    let server = acme.background().await;
+    acme.clock.advance(Duration::hours(1));
+    revocations(&acme, 1).await;
+    assert!(!works(&acme.provider, &token).await);
+    until(async || left(&acme).await, |left| *left == 0).await;
+    server.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_revoked_for_a_week_is_given_up() -> TestResult {
+    let acme = stage(Kind::Sqlite).await;
+    acme.detour.answer("/revoke", 503, "{}");
+    delete(&acme).await?;
+    let _server = acme.background().await;
+    acme.clock.advance(Duration::days(6));
+    assert_eq!(left(&acme).await, 1);
+    acme.clock.advance(Duration::days(2));
+    until(async || left(&acme).await, |left| *left == 0).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_late_answer_for_a_deleted_connection_is_revoked() -> TestResult {
+    let acme = stage(Kind::Sqlite).await;
+    acme.clock.advance(Duration::hours(1));
+    // The old tokens are not revoked yet when the new ones come.
+    acme.detour.answer("/revoke", 503, "{}");
+    acme.gate.close();
+    let deleting = async {
+        acme.gate.arrived(1).await;
+        delete(&acme).await.unwrap();
+        until(async || left(&acme).await, |left| *left == 1).await;
+        acme.gate.open();
+    };
+    let (got, ()) = tokio::join!(acme.server.token(ACME, ADA), deleting);
+    assert_refused(got, Code::NotFound, "CONNECTION_NOT_FOUND");
+    until(async || left(&acme).await, |left| *left == 2).await;
+    acme.detour.end("/revoke");
+    let _server = acme.background().await;
+    acme.clock.advance(Duration::hours(1));
+    until(async || left(&acme).await, |left| *left == 0).await;
+    let Book { refreshes, revocations, .. } = acme.provider.sandbox.book();
+    assert_eq!((refreshes, revocations > 0), (1, true));
+    assert_refused(acme.basic().await, Code::NotFound, "CONNECTION_NOT_FOUND");
+    Ok(())
+}
+
+/// The old grant's late tokens are revoked when the end user has connected anew, unless that would end the new grant.
+#[tokio::test]
+async fn the_late_answer_for_an_old_grant_is_revoked_if_that_spares_the_new_one() -> TestResult {
+    for (more, revoked) in [("", 1), ("revocation_ends_all_grants = true\n", 0)] {
+        let acme = connected(Kind::Sqlite, plain(), &format!("{REVOCATION}{more}")).await;
+        acme.clock.advance(Duration::hours(1));
+        let (_, callback) = acme.callback(&[]).await;
+        acme.gate.close();
+        let reconnecting = async {
+            acme.gate.arrived(1).await;
+            acme.gate.pass_next();
+            let query = callback.query().unwrap();
+            complete(&acme.server, &acme.server.key, query).await.unwrap();
+            acme.gate.open();
+        };
+        let (got, ()) = tokio::join!(acme.token(), reconnecting);
+        let token = got?;
+        assert!(works(&acme.provider, &token).await, "the new grant's token is handed out");
+        revocations(&acme, revoked).await;
+        assert!(works(&acme.provider, &acme.token().await?).await);
+        acme.clock.advance(Duration::hours(1));
+        assert!(works(&acme.provider, &acme.token().await?).await, "and can be renewed");
+    }
+    Ok(())
+}
+
+/// Tokens that could not be made a connection of are not left lying about at the provider.
+#[tokio::test]
+async fn tokens_of_a_flow_that_fails_after_the_exchange_are_revoked() {
+    let lookup = "[config.account]\ntitle = \"Account\"\ncapture = [{ lookup = \"/id\" }]\n\
+                  [lookup]\nurl = \"PROVIDER/account\"\n";
+    let acme = Acme::new(plain(), &format!("{}{REVOCATION}{lookup}", super::ENTRY)).await;
+    acme.detour.answer("/account", 404, "{}");
+    let answer = acme.try_connect(&[]).await;
+    assert_eq!(answer.result("data-status"), "error", "{}", answer.body);
+    revocations(&acme, 1).await;
+}
+
+/// Where the entry knows of no way, there is nothing to do.
+#[tokio::test]
+async fn without_a_way_nothing_is_left_to_do() -> TestResult {
+    let acme = connected(Kind::Sqlite, plain(), "").await;
+    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: ADA.to_owned() };
+    acme.server.connection(&acme.server.key).delete(request).await?;
+    assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
+    Ok(())
+}
