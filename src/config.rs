@@ -101,6 +101,19 @@ pub struct BehaviourArgs {
     #[arg(long, env = "TOKENWELL_HEARTBEAT", default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub heartbeat: Duration,
 
+    /// Leaves out gRPC server reflection.
+    #[arg(long, env = "TOKENWELL_NO_REFLECTION")]
+    pub no_reflection: bool,
+
+    /// Leaves the schema alone: run `tokenwell migrate` before. The server does not start on an old one.
+    #[arg(long, env = "TOKENWELL_NO_MIGRATE")]
+    pub no_migrate: bool,
+}
+
+/// What the server does unasked.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Background")]
+pub struct BackgroundArgs {
     /// Does nothing unasked: no tokens are renewed ahead or kept alive, no revocations are tried again, no webhooks are sent,
     /// nothing is purged. At least one server of a database must do it.
     #[arg(long, env = "TOKENWELL_NO_BACKGROUND")]
@@ -109,14 +122,6 @@ pub struct BehaviourArgs {
     /// Renews tokens only when somebody needs them. Refresh tokens that die of idleness are kept alive all the same.
     #[arg(long, env = "TOKENWELL_NO_REFRESH_AHEAD")]
     pub no_refresh_ahead: bool,
-
-    /// Leaves out gRPC server reflection.
-    #[arg(long, env = "TOKENWELL_NO_REFLECTION")]
-    pub no_reflection: bool,
-
-    /// Leaves the schema alone: run `tokenwell migrate` before. The server does not start on an old one.
-    #[arg(long, env = "TOKENWELL_NO_MIGRATE")]
-    pub no_migrate: bool,
 }
 
 /// How the log is written, to standard error.
@@ -156,6 +161,9 @@ pub struct ServeArgs {
     /// How the server behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,
+    /// What it does unasked.
+    #[command(flatten)]
+    pub background: BackgroundArgs,
     /// Where it fails on purpose, and without which defences it runs: `refresh.before_call=abort@3,lease=off`. Only test
     /// builds have this.
     #[cfg_attr(not(feature = "failpoints"), arg(skip))]

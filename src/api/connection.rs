@@ -160,7 +160,7 @@ impl ConnectionService for Service {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let caller = super::caller(&request)?;
         let watch = self.do_watch(&caller, request.into_inner()).await.map_err(|error| status(&error))?;
-        Ok(answer(watch.into_stream().map_ok(pb_feed_news)))
+        Ok(answer(watch.into_stream().map_ok(|news| pb_feed_news(&news))))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {

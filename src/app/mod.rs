@@ -127,7 +127,7 @@ impl App {
             public_url,
             lease,
             replica: uuid_v7(&OsRandom, SystemClock.now())?.to_string(),
-            refresh_ahead: !args.behaviour.no_refresh_ahead,
+            refresh_ahead: !args.background.no_refresh_ahead,
             heartbeat: args.behaviour.heartbeat,
             stopping: stopping.clone(),
             failpoints: args.failpoints.clone(),
@@ -137,7 +137,7 @@ impl App {
             StackOptions { deadline: args.behaviour.deadline, reflection: !args.behaviour.no_reflection };
         let (stack, health) = api::stack(&flows, &options).await?;
         let drain = args.behaviour.drain;
-        let background = !args.behaviour.no_background;
+        let background = !args.background.no_background;
         Ok(Self {
             flows,
             stack,

@@ -163,6 +163,8 @@ impl Integration {
         self.certificate = update.certificate.unwrap_or(self.certificate);
         self.scopes = update.scopes.unwrap_or(self.scopes);
         self.user_scopes = update.user_scopes.unwrap_or(self.user_scopes);
+        // What was wrong may be right now.
+        (self.failure, self.pause_until, self.pauses) = (None, None, 0);
         self.update_time = now;
         self
     }

@@ -48,8 +48,8 @@ pub(in crate::api) fn event_types(types: &[i32]) -> Result<Vec<EventType>> {
 }
 
 /// News of the feed on the wire.
-pub(in crate::api) fn pb_feed_news(news: FeedNews) -> pb::WatchResponse {
-    pb::WatchResponse { event: news.event.map(pb_event), cursor: news.cursor.encode() }
+pub(in crate::api) fn pb_feed_news(news: &FeedNews) -> pb::WatchResponse {
+    pb::WatchResponse { event: news.event.as_ref().map(pb_event), cursor: news.cursor.encode() }
 }
 
 /// News of a flow on the wire.
@@ -88,7 +88,7 @@ fn pb_event_type(event_type: EventType) -> pb::EventType {
     }
 }
 
-fn pb_event(event: Event) -> pb::Event {
+fn pb_event(event: &Event) -> pb::Event {
     let reason = event.reason.as_deref();
     let gone = reason.filter(|_| event.event_type == EventType::NeedsReauthorization);
     let gone = gone.and_then(ReauthorizationReason::parse).map(pb_reauthorization_reason);

@@ -17,7 +17,7 @@ use crate::{
         pb::integration::v1::{CreateRequest, Integration},
     },
     app::{Addresses, App, Environment},
-    config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, StorageArgs, loopback},
+    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, StorageArgs, loopback},
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
     sandbox,
@@ -146,11 +146,10 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
             deadline: std::time::Duration::from_secs(30),
             drain: std::time::Duration::from_secs(2),
             heartbeat: std::time::Duration::from_secs(30),
-            no_background: false,
-            no_refresh_ahead: false,
             no_reflection: false,
             no_migrate: false,
         },
+        background: BackgroundArgs::default(),
         failpoints: Failpoints::default(),
     }
 }

@@ -58,13 +58,12 @@ impl Flows {
         let watches = &self.inner.watches;
         let permit = watches.connections.take(project)?;
         let announced = watches.board.follow_project(project);
-        let position = match cursor {
-            Some(cursor) => self.still_kept(&cursor).await?,
-            None => {
-                // What is committed, but has no place yet, was before.
-                self.place_events().await?;
-                self.store().feed_bounds().await?.end
-            }
+        let position = if let Some(cursor) = cursor {
+            self.still_kept(&cursor).await?
+        } else {
+            // What is committed, but has no place yet, was before.
+            self.place_events().await?;
+            self.store().feed_bounds().await?.end
         };
         Ok(ConnectionWatch {
             pulse: Pulse::new(self, caller, permit),

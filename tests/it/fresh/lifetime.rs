@@ -81,10 +81,10 @@ async fn where_the_entry_says_so_the_server_is_asked() -> TestResult {
     let more = "introspection_endpoint = \"PROVIDER/introspect\"\ndefault_expires_in = 7200\n";
     let acme = connected(Kind::Sqlite, silent(), more).await;
     // The sandbox's tokens live an hour.
-    assert_eq!((lifetime(&acme).await, acme.count("/introspect")), (3600, 1));
+    assert_eq!((lifetime(&acme).await, acme.provider.sandbox.book().introspections), (3600, 1));
     acme.clock.advance(Duration::minutes(59));
     let (_, token) = acme.server.get(forced()).await?;
-    assert_eq!((seconds(&acme, &token), acme.count("/introspect")), (3600, 2));
+    assert_eq!((seconds(&acme, &token), acme.provider.sandbox.book().introspections), (3600, 2));
     // That it is not there costs nothing but the knowledge.
     acme.detour.answer("/introspect", 500, "{}");
     let (_, token) = acme.server.get(forced()).await?;

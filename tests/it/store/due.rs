@@ -52,7 +52,7 @@ async fn rows_are_due_from_their_time_on(kind: Kind) {
     let early = at(10) - Duration::MICROSECOND;
     assert_eq!(house.store.list_due_projects(early).await.unwrap(), []);
     assert!(claim(&house, &house.project, early).await.is_empty());
-    assert_eq!(house.store.list_due_projects(at(10)).await.unwrap(), [house.project.clone()]);
+    assert_eq!(house.store.list_due_projects(at(10)).await.unwrap(), std::slice::from_ref(&house.project));
     assert_eq!(names(&claim(&house, &house.project, at(10)).await), ["ada"]);
     assert_eq!(names(&claim(&house, &house.project, at(20)).await), ["ada", "bob"]);
     // Only the longest due ones, if there are more than are wanted.

@@ -159,8 +159,9 @@ async fn a_refresh_writes_credentials_and_nothing_else(kind: Kind) {
     let mut tokens = tokens("two", later);
     "DPoP".clone_into(&mut tokens.token_type);
     let scopes = vec!["less".to_owned()];
-    let due_time = Some(later + Duration::minutes(50));
-    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: Some(&scopes), due_time };
+    let due_time = later + Duration::minutes(50);
+    let refreshed =
+        RefreshedTokens { tokens: &tokens, granted_scopes: Some(&scopes), due_time: Some(due_time) };
     let written = house.store.put_refreshed(&connection, &lease, &refreshed, later).await.unwrap();
     assert_eq!(written, Written::Committed);
 
@@ -176,7 +177,7 @@ async fn a_refresh_writes_credentials_and_nothing_else(kind: Kind) {
     assert_eq!((after.metadata, after.metadata_version), (metadata("plan", "gold"), 2));
     assert_eq!((after.create_time, after.refresh_time), (start(), later));
     let due: i64 = house.value("SELECT due_time FROM connections").await;
-    assert_eq!(i128::from(due) * 1_000, due_time.unwrap().unix_timestamp_nanos());
+    assert_eq!(i128::from(due) * 1_000, due_time.unix_timestamp_nanos());
     assert_eq!(journal(&house).await, ["committed"]);
     assert_eq!(events(&house).await, ["connection.created", "connection.updated", "connection.refreshed"]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokenwell::{
     model::{
-        Attempt, Delivery, DeliveryStatus, Duration, Error, ExposeSecret as _, MAX_WEBHOOKS, OffsetDateTime,
+        Attempt, Delivery, DeliveryStatus, Duration, Error, ExposeSecret, MAX_WEBHOOKS, OffsetDateTime,
         ProjectId, Verdict, Webhook,
     },
     store::DueWebhook,
@@ -207,7 +207,7 @@ async fn a_secret_opens_in_its_place_only(kind: Kind) {
             .await
             .unwrap();
         let target = house.store.get_webhook_target(mine.id, start()).await.unwrap().unwrap();
-        let secrets: Vec<_> = target.secrets.iter().map(|it| it.expose_secret()).collect();
+        let secrets: Vec<_> = target.secrets.iter().map(ExposeSecret::expose_secret).collect();
         assert_eq!(secrets, ["whsec_two", "whsec_one"]);
         house.execute(sql).await;
         let moved = house.store.get_webhook_target(mine.id, start()).await;
@@ -230,7 +230,7 @@ async fn secrets_that_are_rotated_at_once_follow_each_other(kind: Kind) {
     })
     .await;
     let target = house.store.get_webhook_target(webhook.id, start()).await.unwrap().unwrap();
-    let secrets: BTreeSet<_> = target.secrets.iter().map(|it| it.expose_secret()).collect();
+    let secrets: BTreeSet<_> = target.secrets.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(secrets.len(), 2);
     assert!(!secrets.contains("whsec_one"), "it was not the last but one");
 }

@@ -15,7 +15,7 @@ use tokenwell::{
         webhook::v1::webhook_service_client::WebhookServiceClient,
     },
     app::{Addresses, App, Environment},
-    config::{BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
+    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
     flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
@@ -109,11 +109,10 @@ impl TestServer {
                 deadline: options.deadline,
                 drain: Duration::from_secs(5),
                 heartbeat: options.heartbeat,
-                no_background: !options.background,
-                no_refresh_ahead: false,
                 no_reflection: false,
                 no_migrate: false,
             },
+            background: BackgroundArgs { no_background: !options.background, no_refresh_ahead: false },
             failpoints: options.failpoints,
         };
         let environment = Environment {

@@ -14,7 +14,7 @@ use tokenwell::{
 
 use super::{Stage, create, update};
 use crate::support::{
-    Database, ManualClock, Options, Receiver, TestProvider, TestResult, database::Kind, receiver::signature,
+    Database, ManualClock, Options, Receiver, TestProvider, TestResult, database::Kind, receiver::{Received, signature},
     server::get,
 };
 
@@ -83,7 +83,7 @@ async fn a_whole_life_is_told() -> TestResult {
     let request = DeleteRequest { integration_id: "sandbox".to_owned(), connection_id: "u2".to_owned() };
     server.connection(&server.key).delete(request).await?;
     assert_eq!(stage.rounds().await, 3);
-    let mut told: Vec<_> = stage.receiver.take().iter().map(|it| it.json()).collect();
+    let mut told: Vec<_> = stage.receiver.take().iter().map(Received::json).collect();
     told.sort_by_key(|it| it["data"]["sequence"].as_i64());
     let types: Vec<_> = told.iter().map(|it| it["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["connection.created", "connection.refreshed", "connection.deleted"]);
