@@ -14,7 +14,9 @@ use tokenwell::{
 
 use super::{Stage, create, update};
 use crate::support::{
-    Database, ManualClock, Options, Receiver, TestProvider, TestResult, database::Kind, receiver::{Received, signature},
+    Database, ManualClock, Options, Receiver, TestProvider, TestResult,
+    database::Kind,
+    receiver::{Received, signature},
     server::get,
 };
 
