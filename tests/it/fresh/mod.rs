@@ -1,7 +1,9 @@
 //! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
 
 mod behind;
+mod broken;
 mod due;
+mod late;
 mod lifetime;
 mod pause;
 mod revoke;
