@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod due;
 mod failure;
+mod heartbeat;
 mod import;
 mod integration;
 mod lifetime;
@@ -82,7 +83,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The gateway's address as browsers see it, without a slash at the end.
     pub public_url: String,
-    /// How long the right to refresh lasts: longer than a call to a provider may take.
+    /// How long the right to refresh lasts unless it is extended: longer than it takes to learn a provider's endpoints and to
+    /// call it.
     pub lease: std::time::Duration,
     /// What the journal calls this server.
     pub replica: String,

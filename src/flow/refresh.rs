@@ -13,6 +13,7 @@ use super::{
     coalescer::copy_of,
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
+    heartbeat::Heartbeat,
     persist::persistently,
     save::SAVED_BY,
     token::{reauthorize, token_set},
@@ -47,6 +48,7 @@ pub(super) struct Attempt {
     pub(super) provider: SharedProvider,
     pub(super) config: Config,
     pub(super) lease: Lease,
+    _heartbeat: Heartbeat,
 }
 
 /// What it has brought.
@@ -146,7 +148,9 @@ impl Flows {
             Some(client) => integration.with_client(client),
             None => integration,
         };
-        let attempt = Attempt { connection, credentials, integration, provider, config, lease };
+        let heartbeat = self.keep_alive(&connection, lease);
+        let attempt =
+            Attempt { connection, credentials, integration, provider, config, lease, _heartbeat: heartbeat };
         self.refresh(attempt).await.map(|()| Step::Done)
     }
 
@@ -156,11 +160,14 @@ impl Flows {
             let Credentials { epoch, generation, .. } = *credentials;
             return Ok(Some(Lease { epoch, generation, attempt, interrupts: false }));
         }
-        let length = Duration::try_from(self.inner.parts.lease).map_err(Error::internal)?;
+        let length = self.lease_length()?;
         let replica = &self.inner.parts.replica;
         let taken = self.store().take_lease(connection, credentials, length, replica, self.now()).await?;
+        let waits = !self.failpoints().disabled(Defence::Takeover);
         match taken {
-            Some(lease) if lease.interrupts && self.stored_after_all(connection, &lease).await? => Ok(None),
+            Some(lease) if lease.interrupts && waits && self.stored_after_all(connection, &lease).await? => {
+                Ok(None)
+            }
             taken => Ok(taken),
         }
     }

@@ -117,13 +117,14 @@ impl Flows {
         };
         match outcome {
             Ok(()) => Ok(true),
-            Err(
-                Error::ProviderUnavailable { .. }
-                | Error::ProviderResponseInvalid { .. }
-                | Error::ClientRejected { .. }
-                | Error::StoreUnavailable(_)
-                | Error::ServerStopping,
-            ) if old_serves() => Ok(false),
+            Err(error @ (Error::NeedsReauthorization { .. } | Error::ConnectionNotFound { .. })) => {
+                Err(error)
+            }
+            Err(error) if old_serves() => {
+                let row = connection.row_id;
+                tracing::debug!(connection = %row, %error, "the old token is served, as there is no newer one");
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

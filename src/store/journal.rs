@@ -1,8 +1,9 @@
 //! The journal of refreshes: a line before the provider is asked, and what came of it after.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    sea_query::Expr,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QuerySelect as _,
+    sea_query::{Expr, ExprTrait as _},
 };
 
 use super::{
@@ -72,6 +73,15 @@ impl Store {
         Ok(query.one(&self.db).await.map_err(failed)?.map(|line| line.id))
     }
 
+    /// How many attempts have replaced this token set, or one after it.
+    pub(super) async fn count_committed(&self, connection: &Connection, generation: i64) -> Result<u64> {
+        let query = Entity::find()
+            .filter(Column::ConnectionRowId.eq(connection.row_id))
+            .filter(Column::Generation.gte(generation))
+            .filter(Column::Outcome.eq(AttemptOutcome::Committed.as_str()));
+        query.count(&self.db).await.map_err(failed)
+    }
+
     /// Deletes lines of the journal that began before this time. Tells how many.
     pub async fn purge_attempts(&self, before: OffsetDateTime) -> Result<u64> {
         let done = Entity::delete_many()
@@ -100,7 +110,7 @@ pub(super) async fn end_attempt(
     end_attempts(db, Condition::all().add(Column::Id.eq(lease.attempt)), outcome, now).await.map(drop)
 }
 
-/// Tells how many.
+/// Ends these attempts, and tells how many. What is known to be lost stays so, unless it turns up.
 pub(super) async fn end_attempts(
     db: &impl ConnectionTrait,
     which: Condition,
@@ -110,9 +120,8 @@ pub(super) async fn end_attempts(
     let done = Entity::update_many()
         .col_expr(Column::Outcome, Expr::value(outcome.as_str()))
         .col_expr(Column::EndTime, Expr::value(column::micros(now)))
-        .filter(which)
-        .exec(db)
-        .await
-        .map_err(failed)?;
-    Ok(done.rows_affected)
+        .filter(which);
+    let lost = Column::Outcome.ne(AttemptOutcome::Lost.as_str()).or(Column::Outcome.is_null());
+    let done = if outcome == AttemptOutcome::Committed { done } else { done.filter(lost) };
+    Ok(done.exec(db).await.map_err(failed)?.rows_affected)
 }
