@@ -1,5 +1,6 @@
 //! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
 
+mod alive;
 mod behind;
 mod due;
 mod lifetime;
