@@ -4,6 +4,7 @@ mod alive;
 mod behind;
 mod due;
 mod lifetime;
+mod own_way;
 mod pause;
 mod revoke;
 
