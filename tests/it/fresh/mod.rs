@@ -6,6 +6,7 @@ mod due;
 mod lifetime;
 mod own_way;
 mod pause;
+mod purge;
 mod revoke;
 
 use tokenwell::{
