@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::Flows;
 use crate::model::{
     Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
+    Revocation,
 };
 
 impl Flows {
@@ -41,14 +42,42 @@ impl Flows {
     ) -> Result<()> {
         // A try fails only if a refresh has brought other tokens, which are then those to revoke.
         loop {
-            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
-            let revocation = self.revocation_of(&connection, &credentials).await?;
+            let found = self.store().get_unopened(project, integration, id).await?;
+            let (connection, generation) = found.ok_or_else(|| Error::ConnectionNotFound {
+                integration: integration.clone(),
+                connection: id.clone(),
+            })?;
+            let revocation = self.revocation_of_all(&connection, generation).await?;
             let deleted =
-                self.store().delete_connection(&connection, &credentials, revocation.as_ref(), self.now());
+                self.store().delete_connection(&connection, generation, revocation.as_ref(), self.now());
             if deleted.await? {
                 self.revoke_behind(revocation.is_some());
                 return Ok(());
             }
+        }
+    }
+
+    /// What is to be revoked when this connection goes. Nothing of credentials that do not open: they must not stay for that.
+    async fn revocation_of_all(
+        &self,
+        connection: &Connection,
+        generation: i64,
+    ) -> Result<Option<Revocation>> {
+        match self.credentials_of(&connection.project_id, (&connection.integration_id, &connection.id)).await
+        {
+            Ok((found, credentials))
+                if found.row_id == connection.row_id && credentials.generation == generation =>
+            {
+                self.revocation_of(connection, &credentials).await
+            }
+            // They have changed since: they are not deleted with this.
+            Ok(_) | Err(Error::ConnectionNotFound { .. }) => Ok(None),
+            Err(Error::Internal(error)) => {
+                let row = connection.row_id;
+                tracing::error!(connection = %row, %error, "credentials do not open, and are deleted unrevoked");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -29,6 +29,18 @@ impl Store {
         self.find_connection(project, integration, id).await?.map(connection).transpose()
     }
 
+    /// Gets a connection without opening its credentials, and their generation, if the project has it.
+    pub async fn get_unopened(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, i64)>> {
+        let Some(row) = self.find_connection(project, integration, id).await? else { return Ok(None) };
+        let generation = row.generation;
+        Ok(Some((connection(row)?, generation)))
+    }
+
     /// Gets a connection with its credentials, if the project has it.
     pub async fn get_credentials(
         &self,
@@ -69,14 +81,14 @@ impl Store {
     pub async fn delete_connection(
         &self,
         connection: &Connection,
-        credentials: &Credentials,
+        generation: i64,
         revocation: Option<&Revocation>,
         now: OffsetDateTime,
     ) -> Result<bool> {
         let transaction = self.db.begin().await.map_err(failed)?;
         let done = Entity::delete_many()
             .filter(of(connection))
-            .filter(Column::Generation.eq(credentials.generation))
+            .filter(Column::Generation.eq(generation))
             .exec(&transaction)
             .await
             .map_err(failed)?;

@@ -50,6 +50,9 @@ use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
 const START_TRIES: u32 = 50;
 const START_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a call waits for a connection to the database.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The database, and the keys that seal what is secret in it.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -75,8 +78,8 @@ impl Store {
         let mut connect = ConnectOptions::new(options.url.expose_secret());
         connect
             .max_connections(options.max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_timeout(Duration::from_secs(5))
+            .acquire_timeout(PATIENCE)
+            .connect_timeout(PATIENCE)
             // Statements carry values that no log should have.
             .sqlx_logging(false)
             .set_application_name("tokenwell")

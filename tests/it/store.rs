@@ -10,6 +10,7 @@ mod flow;
 mod integration;
 mod lease;
 mod project;
+mod race;
 mod schema;
 mod seal;
 mod tenant;

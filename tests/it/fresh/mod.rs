@@ -2,7 +2,9 @@
 
 mod alive;
 mod behind;
+mod broken;
 mod due;
+mod late;
 mod lifetime;
 mod own_way;
 mod pause;
