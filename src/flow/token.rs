@@ -196,17 +196,13 @@ pub(super) fn token_set(
     let seconds = |seconds: u32| Duration::seconds(seconds.into());
     let said = grant.refresh_token_expires_in.filter(|lifetime| lifetime.is_positive());
     let said = said.map(|lifetime| asked + lifetime);
-    let (refresh_token, refresh_token_expire_time) = match &grant.refresh_token {
-        Some(token) => {
-            let default = || provider.refresh_token_expires_in().map(|lifetime| asked + seconds(lifetime));
-            (Some(token.clone()), said.or_else(default))
-        }
-        None => {
-            let old =
-                old.and_then(|(old, _)| Some((old.refresh_token.clone()?, old.refresh_token_expire_time)));
-            // What is said then is said of the old one, which lives on.
-            old.map(|(token, end)| (Some(token), said.or(end))).unwrap_or_default()
-        }
+    let (refresh_token, refresh_token_expire_time) = if let Some(token) = &grant.refresh_token {
+        let default = || provider.refresh_token_expires_in().map(|lifetime| asked + seconds(lifetime));
+        (Some(token.clone()), said.or_else(default))
+    } else {
+        let old = old.and_then(|(old, _)| Some((old.refresh_token.clone()?, old.refresh_token_expire_time)));
+        // What is said then is said of the old one, which lives on.
+        old.map(|(token, end)| (Some(token), said.or(end))).unwrap_or_default()
     };
     let renewable = refresh_token.is_some() || grant_type == GrantType::ClientCredentials;
     let like_the_last = || old.and_then(|(old, came)| Some(old.expire_time? - came));

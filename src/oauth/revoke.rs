@@ -92,9 +92,10 @@ impl OAuthClient {
                     StatusCode::UNAUTHORIZED if provider.revocation_names("client_secret") => {
                         Err(Failure::Unauthorized)
                     }
-                    StatusCode::UNAUTHORIZED => Err(refused_token()),
-                    // GitHub says so of a token that has run out, too.
-                    StatusCode::NOT_FOUND | StatusCode::GONE => Err(refused_token()),
+                    // GitHub says of a token that has run out that it is not there.
+                    StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                        Err(refused_token())
+                    }
                     _ => self.judged(registration, &answer),
                 }
             }
