@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QuerySelect as _,
+    QuerySelect as _, QueryTrait as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -82,10 +82,12 @@ impl Store {
         query.count(&self.db).await.map_err(failed)
     }
 
-    /// Deletes lines of the journal that began before this time. Tells how many.
-    pub async fn purge_attempts(&self, before: OffsetDateTime) -> Result<u64> {
+    /// Deletes lines of the journal that began before this time, at most so many. Tells how many.
+    pub async fn purge_attempts(&self, before: OffsetDateTime, limit: u64) -> Result<u64> {
+        let old = Column::StartTime.lt(column::micros(before));
+        let some = Entity::find().select_only().column(Column::Id).filter(old).limit(limit).into_query();
         let done = Entity::delete_many()
-            .filter(Column::StartTime.lt(column::micros(before)))
+            .filter(Column::Id.in_subquery(some))
             .exec(&self.db)
             .await
             .map_err(failed)?;

@@ -5,6 +5,7 @@
 //! every replica and on any PostgreSQL-compatible engine; no transaction is open across a call to a provider. Secrets are
 //! sealed on the way in and opened on the way out, here and nowhere else.
 
+mod claim;
 mod column;
 mod connection;
 mod delivery;

@@ -1,11 +1,14 @@
 //! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
 
+mod alive;
 mod behind;
 mod broken;
 mod due;
 mod late;
 mod lifetime;
+mod own_way;
 mod pause;
+mod purge;
 mod revoke;
 
 use tokenwell::{
