@@ -38,7 +38,7 @@ pub use dispatch::DueWebhook;
 pub use due::{Due, DueLimits};
 pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
-pub use grant::{NewGrant, RefreshedTokens};
+pub use grant::{NewGrant, Placed, RefreshedTokens};
 pub use journal::AttemptOutcome;
 pub use refresh::{Lease, Setback, Written};
 pub use seal::{KeyRing, KeyRingError};

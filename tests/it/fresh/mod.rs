@@ -6,6 +6,7 @@ mod broken;
 mod due;
 mod late;
 mod lifetime;
+mod order;
 mod own_way;
 mod pause;
 mod purge;
