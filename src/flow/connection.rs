@@ -1,8 +1,9 @@
 //! Reading, changing and deleting connections.
 
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
-use super::Flows;
+use super::{Flows, refresh::POLL};
 use crate::model::{
     Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
 };
@@ -49,6 +50,23 @@ impl Flows {
                 self.revoke_behind(revocation.is_some());
                 return Ok(());
             }
+        }
+    }
+
+    /// Deletes a connection and its credentials, and leaves the grant at the provider as it is. Waits for a refresh that is under
+    /// way: tokens that came for a connection which is gone would be revoked, and the grant with them.
+    pub async fn forget_connection(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<()> {
+        loop {
+            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
+            if self.store().forget_connection(&connection, &credentials, self.now()).await? {
+                return Ok(());
+            }
+            sleep(POLL).await;
         }
     }
 
