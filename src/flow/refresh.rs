@@ -13,6 +13,7 @@ use super::{
     coalescer::copy_of,
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
+    pause::Asker,
     token::{reauthorize, token_set},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// How often a waiter looks whether another replica has finished.
-const POLL: StdDuration = StdDuration::from_millis(100);
+pub(super) const POLL: StdDuration = StdDuration::from_millis(100);
 /// How long a connection is left alone after its refresh has failed, unless the provider says more.
 const BACKOFF: Backoff = Backoff { base: Duration::seconds(1), cap: Duration::minutes(5) };
 
@@ -133,24 +134,49 @@ impl Flows {
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
-        self.admit(&integration, &provider).await?;
-        let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
-        let config = config_of(&connection, &credentials);
         let integration = match &credentials.secrets.client {
             Some(client) => integration.with_client(client),
             None => integration,
         };
+        let shared = credentials.secrets.client.is_none() && !provider.token_host_varies();
+        if shared {
+            self.look_before(&integration, &provider)?;
+        }
+        let Some(lease) = self.lease(&connection, &credentials, &integration).await? else {
+            return Ok(Step::Wait);
+        };
+        // With the lease, so that whoever goes first after a pause does go.
+        if shared && let Err(error) = self.admit(&integration, &provider).await {
+            self.not_used(&connection, &lease).await;
+            return Err(error);
+        }
+        let config = config_of(&connection, &credentials);
         let attempt = Attempt { connection, credentials, integration, provider, config, lease };
         self.refresh(attempt).await.map(|()| Step::Done)
     }
 
-    async fn lease(&self, connection: &Connection, credentials: &Credentials) -> Result<Option<Lease>> {
+    /// Gives a lease back under which nothing was asked.
+    async fn not_used(&self, connection: &Connection, lease: &Lease) {
+        let released = self.store().release_lease(connection, lease, AttemptOutcome::Failed, self.now());
+        if let Err(error) = released.await {
+            // The lease runs out by itself.
+            tracing::warn!(connection = %connection.row_id, %error, "a lease could not be given back");
+        }
+    }
+
+    async fn lease(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+        integration: &Integration,
+    ) -> Result<Option<Lease>> {
         if self.failpoints().disabled(Defence::Lease) {
             let attempt = uuid_v7(self.random(), self.now())?;
             let Credentials { epoch, generation, .. } = *credentials;
             return Ok(Some(Lease { epoch, generation, attempt }));
         }
-        let length = Duration::try_from(self.inner.parts.lease).map_err(Error::internal)?;
+        let length = self.inner.parts.lease + self.oauth().further_tries(integration);
+        let length = Duration::try_from(length).map_err(Error::internal)?;
         self.store().take_lease(connection, credentials, length, &self.inner.parts.replica, self.now()).await
     }
 
@@ -164,15 +190,15 @@ impl Flows {
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
-                let integration = attempt.integration.clone();
+                let asker = Asker::of(&attempt);
                 self.save(attempt, Answer { grant, tokens, asked }).await?;
-                self.reached(&integration, None).await;
+                self.reached(&asker, None).await;
                 Ok(())
             }
             Err(failure) => {
                 let own_client = attempt.credentials.secrets.client.is_some();
                 let verdict = judge(&failure, &attempt.provider, own_client);
-                self.reached(&attempt.integration, Some((&failure, &verdict))).await;
+                self.reached(&Asker::of(&attempt), Some((&failure, &verdict))).await;
                 self.failed(&attempt, failure, &verdict).await
             }
         }
@@ -188,7 +214,7 @@ impl Flows {
         match &tokens.refresh_token {
             Some(refresh_token) => self.oauth().refresh(registration, refresh_token).await,
             // Nobody begins what cannot be renewed.
-            None => Err(Failure::Unusable { problem: "there is no refresh token".to_owned() }),
+            None => Err(Failure::Unsent { problem: "there is no refresh token".to_owned() }),
         }
     }
 
@@ -207,7 +233,7 @@ impl Flows {
         let count = connection.failure.as_ref().map_or(0, |failure| failure.count) + 1;
         let wait = match verdict {
             // The integration is left alone for that, and its correction is to help at once.
-            Verdict::Client(_) => Duration::ZERO,
+            Verdict::Client(_) if !provider.token_host_varies() => Duration::ZERO,
             _ => BACKOFF.wait_at_least(count, failure.retry_after(), self.random())?,
         };
         let setback = Setback {

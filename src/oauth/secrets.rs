@@ -1,11 +1,13 @@
 //! Several client secrets: one after the other until the provider knows the client, so that a secret can be replaced
 //! without an outage.
 
+use std::time::Duration;
+
 use moka::future::Cache;
 
 use super::{Failure, OAuthClient, Registration};
 use crate::{
-    model::{OffsetDateTime, SecretString, Uuid},
+    model::{Integration, OffsetDateTime, SecretString, Uuid},
     provider::AuthMethod,
 };
 
@@ -23,9 +25,7 @@ pub(super) struct Working(Cache<Version, usize>);
 
 impl OAuthClient {
     /// Makes a request with one client secret after the other, until the provider does not refuse the client. It begins with
-    /// the secret that worked last.
-    ///
-    /// All tries together take no longer than one may: a refresh holds a lease that outlasts just that.
+    /// the secret that worked last. Each request has all the time of a request.
     pub(super) async fn with_secrets<'a, T, F>(
         &self,
         registration: Registration<'a>,
@@ -38,22 +38,6 @@ impl OAuthClient {
         if secrets.len() < 2 {
             return request(secrets.first().copied()).await;
         }
-        let tries = self.try_each(registration, &secrets, request);
-        tokio::time::timeout(self.http.timeout(), tries).await.unwrap_or_else(|_| {
-            let problem = "it did not answer in time".to_owned();
-            Err(Failure::Unavailable { problem, retry_after: None, unclear: true })
-        })
-    }
-
-    async fn try_each<'a, T, F>(
-        &self,
-        registration: Registration<'a>,
-        secrets: &[&'a SecretString],
-        request: impl Fn(Option<&'a SecretString>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
         let integration = registration.integration;
         let version = (integration.row_id, integration.update_time);
         let last = self.working.0.get(&version).await.unwrap_or_default();
@@ -73,6 +57,13 @@ impl OAuthClient {
         }
         // What it said to the secret that should have worked.
         Err(refused.unwrap_or(Failure::Unauthorized))
+    }
+
+    /// How much longer than one request those with all secrets of an integration may take: a lease outlasts them, too.
+    #[must_use]
+    pub fn further_tries(&self, integration: &Integration) -> Duration {
+        let secrets = integration.client_secrets().count();
+        self.http.timeout() * u32::try_from(secrets.saturating_sub(1)).unwrap_or(u32::MAX)
     }
 }
 
