@@ -30,9 +30,10 @@ use crate::{
     provider::Catalog,
 };
 
-/// How much longer the right to refresh lasts than a call to a provider may take: time to read what the call needs, and to
+/// How much longer the right to refresh lasts than a call to a provider may take: time to read what the call needs, to wait for
+/// what an interrupted attempt may still store, and to
 /// commit its answer in all tries, each of which may wait for a connection.
-const LEASE_MARGIN: Duration = Duration::from_secs(45);
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// How long the database may take to let go.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -207,16 +208,17 @@ impl App {
         stopping.cancel();
         let drained = tokio::time::timeout(self.drain, async {
             while servers.join_next().await.is_some() {}
+            // What they have begun is drained with the rest.
+            while chores.join_next().await.is_some() {}
             self.flows.drain().await;
         });
         if drained.await.is_err() {
-            tracing::warn!("calls were still under way when the time to drain was over");
+            let under_way = self.flows.under_way();
+            tracing::warn!(under_way, "work was still under way when the time to drain was over");
         }
         servers.shutdown().await;
-        let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
-            while chores.join_next().await.is_some() {}
-            self.flows.store().clone().close().await
-        });
+        chores.shutdown().await;
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, self.flows.store().clone().close());
         if let Ok(closed) = closed.await {
             closed?;
         } else {

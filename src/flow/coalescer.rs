@@ -1,5 +1,5 @@
-//! One refresh of a row at a time in this process: callers of one connection share a task, which the server owns. It finishes
-//! though they go away.
+//! One refresh of a token set at a time in this process: callers of one connection share a task, which the server owns. It
+//! finishes though they go away.
 
 use std::{
     collections::HashMap,
@@ -15,42 +15,46 @@ use crate::model::{Error, Result, Uuid};
 pub(super) type Landed = std::result::Result<(), Arc<Error>>;
 type Flight = Shared<futures::future::BoxFuture<'static, Landed>>;
 
-/// The refreshes of this process, by row.
+/// A row, and the generation of the token set that is to be replaced. Whoever has seen a newer one waits for no flight that
+/// may still be busy with what follows the last.
+pub(super) type Key = (Uuid, i64);
+
+/// The refreshes of this process.
 #[derive(Debug, Default)]
 pub(super) struct Coalescer {
-    flights: Arc<Mutex<HashMap<Uuid, Flight>>>,
+    flights: Arc<Mutex<HashMap<Key, Flight>>>,
 }
 
 // === impl Coalescer ===
 
 impl Coalescer {
-    /// Joins the flight for this row, or starts it.
-    pub(super) async fn join<F>(&self, tasks: &TaskTracker, row: Uuid, flight: impl FnOnce() -> F) -> Landed
+    /// Joins the flight for this token set, or starts it.
+    pub(super) async fn join<F>(&self, tasks: &TaskTracker, key: Key, flight: impl FnOnce() -> F) -> Landed
     where
         F: Future<Output = Result<()>> + Send + 'static,
     {
         let joined = {
             let mut flights = lock(&self.flights);
-            if let Some(flight) = flights.get(&row) {
+            if let Some(flight) = flights.get(&key) {
                 flight.clone()
             } else {
-                let started = self.start(tasks, row, flight());
-                flights.insert(row, started.clone());
+                let started = self.start(tasks, key, flight());
+                flights.insert(key, started.clone());
                 started
             }
         };
         joined.await
     }
 
-    /// Whether a flight for this row is under way.
-    pub(super) fn has(&self, row: Uuid) -> bool {
-        lock(&self.flights).contains_key(&row)
+    /// Whether a flight for this token set is under way.
+    pub(super) fn has(&self, key: Key) -> bool {
+        lock(&self.flights).contains_key(&key)
     }
 
     fn start(
         &self,
         tasks: &TaskTracker,
-        row: Uuid,
+        key: Key,
         work: impl Future<Output = Result<()>> + Send + 'static,
     ) -> Flight {
         let (sender, receiver) = oneshot::channel();
@@ -58,13 +62,13 @@ impl Coalescer {
         tasks.spawn(async move {
             let outcome = work.await.map_err(Arc::new);
             // First out of the map, then the news: who comes later looks at the row anew.
-            lock(&flights).remove(&row);
+            lock(&flights).remove(&key);
             drop(sender.send(outcome));
         });
         let flights = self.flights.clone();
         let landed = receiver.map(move |news| {
             news.unwrap_or_else(|_| {
-                lock(&flights).remove(&row);
+                lock(&flights).remove(&key);
                 Err(Arc::new(Error::internal("a refresh ended without an outcome")))
             })
         });
@@ -102,6 +106,7 @@ pub(super) fn copy_of(error: &Error) -> Error {
         }
         Error::IntegrationNotFound(id) => Error::IntegrationNotFound(id.clone()),
         Error::ProviderNotFound(id) => Error::ProviderNotFound(id.clone()),
+        Error::ServerStopping => Error::ServerStopping,
         Error::StoreUnavailable(source) => Error::StoreUnavailable(source.to_string().into()),
         other => Error::internal(other.to_string()),
     }

@@ -6,6 +6,7 @@ use tokio::time::sleep;
 use super::{Flows, refresh::POLL};
 use crate::model::{
     Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
+    Revocation,
 };
 
 impl Flows {
@@ -42,10 +43,10 @@ impl Flows {
     ) -> Result<()> {
         // A try fails only if a refresh has brought other tokens, which are then those to revoke.
         loop {
-            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
-            let revocation = self.revocation_of(&connection, &credentials).await?;
+            let (connection, generation) = self.unopened(project, integration, id).await?;
+            let revocation = self.revocation_of_all(&connection, generation).await?;
             let deleted =
-                self.store().delete_connection(&connection, &credentials, revocation.as_ref(), self.now());
+                self.store().delete_connection(&connection, generation, revocation.as_ref(), self.now());
             if deleted.await? {
                 self.revoke_behind(revocation.is_some());
                 return Ok(());
@@ -62,11 +63,48 @@ impl Flows {
         id: &ConnectionId,
     ) -> Result<()> {
         loop {
-            let (connection, credentials) = self.credentials_of(project, (integration, id)).await?;
-            if self.store().forget_connection(&connection, &credentials, self.now()).await? {
+            let (connection, generation) = self.unopened(project, integration, id).await?;
+            if self.store().forget_connection(&connection, generation, self.now()).await? {
                 return Ok(());
             }
             sleep(POLL).await;
+        }
+    }
+
+    async fn unopened(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<(Connection, i64)> {
+        let found = self.store().get_unopened(project, integration, id).await?;
+        found.ok_or_else(|| Error::ConnectionNotFound {
+            integration: integration.clone(),
+            connection: id.clone(),
+        })
+    }
+
+    /// What is to be revoked when this connection goes. Nothing of credentials that do not open: they must not stay for that.
+    async fn revocation_of_all(
+        &self,
+        connection: &Connection,
+        generation: i64,
+    ) -> Result<Option<Revocation>> {
+        match self.credentials_of(&connection.project_id, (&connection.integration_id, &connection.id)).await
+        {
+            Ok((found, credentials))
+                if found.row_id == connection.row_id && credentials.generation == generation =>
+            {
+                self.revocation_of(connection, &credentials).await
+            }
+            // They have changed since: they are not deleted with this.
+            Ok(_) | Err(Error::ConnectionNotFound { .. }) => Ok(None),
+            Err(Error::Internal(error)) => {
+                let row = connection.row_id;
+                tracing::error!(connection = %row, %error, "credentials do not open, and are deleted unrevoked");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -179,6 +179,8 @@ impl Flows {
                 Some(self.now() + Duration::minutes(1))
             }
             Err(Error::NeedsReauthorization { .. } | Error::ConnectionNotFound { .. }) => None,
+            // Another server takes it at once.
+            Err(Error::ServerStopping) => Some(self.now()),
             // The database is away: the claim runs out by itself.
             Err(Error::StoreUnavailable(_)) => return,
             Err(error) => {

@@ -4,7 +4,6 @@ use super::{
     Flows,
     config::config_of,
     failure::{client_failed, credentials_failed, unsupported},
-    persist::persistently,
     token::token_set,
 };
 use crate::{
@@ -211,12 +210,14 @@ impl Flows {
         input: &ImportInput,
     ) -> Result<Config> {
         let Some(id) = &input.connection_id else { return provider.read_config(&input.connection_config) };
-        let found = self.store().get_credentials(project, &input.integration_id, id).await?;
-        match found {
-            Some((connection, credentials)) => {
+        match self.store().get_credentials(project, &input.integration_id, id).await {
+            Ok(Some((connection, credentials))) => {
                 provider.update_config(&config_of(&connection, &credentials), &input.connection_config)
             }
-            None => provider.read_config(&input.connection_config),
+            Ok(None) => provider.read_config(&input.connection_config),
+            // Credentials that do not open are to be replaced, and their config with them.
+            Err(Error::Internal(_)) => provider.read_config(&input.connection_config),
+            Err(error) => Err(error),
         }
     }
 
@@ -261,7 +262,7 @@ impl Flows {
             due_time: self.due_time(provider, grant_type, &held.tokens)?,
             flow_id: None,
         };
-        persistently(|| self.store().put_grant(&new, self.now())).await
+        self.store().put_grant(&new, self.now()).await
     }
 
     /// Gets the first token of a client that speaks for itself, which proves the client.

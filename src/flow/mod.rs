@@ -175,6 +175,12 @@ impl Flows {
         self.inner.tasks.wait().await;
     }
 
+    /// How much work of its own is under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.inner.tasks.len()
+    }
+
     /// Does work that goes on though its caller goes away.
     async fn owned<T: Send + 'static>(
         &self,

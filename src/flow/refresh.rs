@@ -6,7 +6,7 @@
 
 use std::time::Duration as StdDuration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Flows,
@@ -14,6 +14,8 @@ use super::{
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
     pause::Asker,
+    persist::persistently,
+    save::SAVED_BY,
     token::{reauthorize, token_set},
 };
 use crate::{
@@ -77,14 +79,14 @@ impl Flows {
             return self.owned(async move { flows.fly(&connection, generation).await }).await;
         }
         let flight = move || async move { flows.fly(&connection, generation).await };
-        let outcome = self.inner.refreshes.join(&self.inner.tasks, seen.row_id, flight).await;
+        let outcome = self.inner.refreshes.join(&self.inner.tasks, (seen.row_id, generation), flight).await;
         outcome.map_err(|error| copy_of(&error))
     }
 
     /// Begins to get newer tokens than these, unless that is under way, and does not wait for them.
     pub(super) fn refresh_behind(&self, seen: &Connection, credentials: &Credentials) {
         let waits = seen.failure.as_ref().is_some_and(|failure| failure.retry_time > self.now());
-        if waits || self.inner.refreshes.has(seen.row_id) {
+        if waits || self.inner.refreshes.has((seen.row_id, credentials.generation)) {
             return;
         }
         let (flows, connection, generation) = (self.clone(), seen.clone(), credentials.generation);
@@ -121,6 +123,10 @@ impl Flows {
             if let Some(failure) = waits.filter(|_| !self.failpoints().disabled(Defence::Backoff)) {
                 return Err(self.backing_off(&connection, failure));
             }
+            // What is under way ends. Nothing begins that may take longer than this server has.
+            if self.stopping().is_cancelled() {
+                return Err(Error::ServerStopping);
+            }
             match self.step(connection, credentials).await? {
                 Step::Done => return Ok(()),
                 Step::Wait => sleep(POLL).await,
@@ -147,21 +153,12 @@ impl Flows {
         };
         // With the lease, so that whoever goes first after a pause does go.
         if shared && let Err(error) = self.admit(&integration, &provider).await {
-            self.not_used(&connection, &lease).await;
+            self.give_back(&connection, &lease, AttemptOutcome::Failed).await;
             return Err(error);
         }
         let config = config_of(&connection, &credentials);
         let attempt = Attempt { connection, credentials, integration, provider, config, lease };
         self.refresh(attempt).await.map(|()| Step::Done)
-    }
-
-    /// Gives a lease back under which nothing was asked.
-    async fn not_used(&self, connection: &Connection, lease: &Lease) {
-        let released = self.store().release_lease(connection, lease, AttemptOutcome::Failed, self.now());
-        if let Err(error) = released.await {
-            // The lease runs out by itself.
-            tracing::warn!(connection = %connection.row_id, %error, "a lease could not be given back");
-        }
     }
 
     async fn lease(
@@ -173,18 +170,65 @@ impl Flows {
         if self.failpoints().disabled(Defence::Lease) {
             let attempt = uuid_v7(self.random(), self.now())?;
             let Credentials { epoch, generation, .. } = *credentials;
-            return Ok(Some(Lease { epoch, generation, attempt }));
+            return Ok(Some(Lease { epoch, generation, attempt, interrupts: false }));
         }
         let length = self.inner.parts.lease + self.oauth().further_tries(integration);
         let length = Duration::try_from(length).map_err(Error::internal)?;
-        self.store().take_lease(connection, credentials, length, &self.inner.parts.replica, self.now()).await
+        let replica = &self.inner.parts.replica;
+        let taken = self.store().take_lease(connection, credentials, length, replica, self.now()).await?;
+        match taken {
+            Some(lease) if lease.interrupts && self.stored_after_all(connection, &lease).await? => Ok(None),
+            taken => Ok(taken),
+        }
+    }
+
+    /// Gives the server whose attempt had no end the time to store its answer, if it is alive and only the database was away.
+    /// Tells whether it has.
+    async fn stored_after_all(&self, connection: &Connection, lease: &Lease) -> Result<bool> {
+        let deadline = Instant::now() + SAVED_BY;
+        loop {
+            let name = (&connection.integration_id, &connection.id);
+            let found = self.credentials_of(&connection.project_id, name).await;
+            let same = |(found, credentials): &(Connection, Credentials)| {
+                found.row_id == connection.row_id && credentials.generation == lease.generation
+            };
+            if !found.as_ref().is_ok_and(same) {
+                self.give_back(connection, lease, AttemptOutcome::Superseded).await;
+                return found.map(|_| true);
+            }
+            if self.stopping().is_cancelled() {
+                self.give_back(connection, lease, AttemptOutcome::Failed).await;
+                return Err(Error::ServerStopping);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Ends an attempt that has asked nothing of the provider.
+    async fn give_back(&self, connection: &Connection, lease: &Lease, outcome: AttemptOutcome) {
+        if let Err(error) = self.store().release_lease(connection, lease, outcome, self.now()).await {
+            tracing::warn!(connection = %connection.row_id, %error, "a lease runs out by itself");
+        }
     }
 
     /// Calls the provider under a lease, and stores what came of it.
     async fn refresh(&self, attempt: Attempt) -> Result<()> {
         self.failpoints().reached(Point::RefreshBeforeCall).await?;
-        let asked = self.now();
-        match self.renewed(&attempt).await {
+        // Where its metadata name the endpoint, this may take as long as the call itself.
+        let endpoints = self.oauth().endpoints(attempt.registration()).await;
+        if self.stopping().is_cancelled() {
+            self.give_back(&attempt.connection, &attempt.lease, AttemptOutcome::Failed).await;
+            return Err(Error::ServerStopping);
+        }
+        let (asked, sent) = (self.now(), endpoints.is_ok());
+        let renewed = match endpoints {
+            Ok(_) => self.renewed(&attempt).await,
+            Err(failure) => Err(failure),
+        };
+        match renewed {
             Ok(grant) => {
                 self.failpoints().reached(Point::RefreshAfterAnswer).await?;
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
@@ -199,7 +243,7 @@ impl Flows {
                 let own_client = attempt.credentials.secrets.client.is_some();
                 let verdict = judge(&failure, &attempt.provider, own_client);
                 self.reached(&Asker::of(&attempt), Some((&failure, &verdict))).await;
-                self.failed(&attempt, failure, &verdict).await
+                self.failed(&attempt, failure, &verdict, sent).await
             }
         }
     }
@@ -218,17 +262,11 @@ impl Flows {
         }
     }
 
-    async fn failed(&self, attempt: &Attempt, failure: Failure, verdict: &Verdict) -> Result<()> {
+    async fn failed(&self, attempt: &Attempt, failure: Failure, verdict: &Verdict, sent: bool) -> Result<()> {
         let Attempt { connection, lease, provider, .. } = attempt;
         if let Verdict::Final(reason) = verdict {
-            let reason = self.known_reason(attempt, *reason).await?;
-            let lease = &self.lease_of_refusal(attempt).await?;
-            if self.store().put_needs_reauthorization(connection, lease, reason, self.now()).await? {
-                let ended = Connection { reason: Some(reason), ..connection.clone() };
-                return Err(reauthorize(&ended));
-            }
-            // Somebody has brought a newer token in the meantime.
-            return Ok(());
+            // If it cannot be noted, the next refusal looks like that of a token which somebody else has spent.
+            return persistently(|| self.refused(attempt, *reason)).await;
         }
         let count = connection.failure.as_ref().map_or(0, |failure| failure.count) + 1;
         let wait = match verdict {
@@ -239,7 +277,11 @@ impl Flows {
         let setback = Setback {
             kind: verdict.kind(),
             oauth_error: failure.code().map(str::to_owned),
-            outcome: if failure.is_unclear() { AttemptOutcome::Unanswered } else { AttemptOutcome::Failed },
+            outcome: if sent && failure.is_unclear() {
+                AttemptOutcome::Unanswered
+            } else {
+                AttemptOutcome::Failed
+            },
             retry_time: self.now() + wait,
         };
         if let Err(error) = self.store().put_refresh_failure(connection, lease, &setback, self.now()).await {
@@ -247,6 +289,18 @@ impl Flows {
             tracing::warn!(connection = %connection.row_id, %error, "a failed refresh could not be noted");
         }
         Err(refresh_failed(failure, verdict, provider, wait))
+    }
+
+    /// Marks the grant as gone, unless somebody has brought a newer token in the meantime.
+    async fn refused(&self, attempt: &Attempt, reason: ReauthorizationReason) -> Result<()> {
+        let connection = &attempt.connection;
+        let reason = self.known_reason(attempt, reason).await?;
+        let lease = &self.lease_of_refusal(attempt).await?;
+        if self.store().put_needs_reauthorization(connection, lease, reason, self.now()).await? {
+            let ended = Connection { reason: Some(reason), ..connection.clone() };
+            return Err(reauthorize(&ended));
+        }
+        Ok(())
     }
 
     /// The lease under which a refusal counts: that of the token which was refused.

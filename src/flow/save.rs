@@ -2,12 +2,12 @@
 //! the tries; meanwhile this server hands the new token out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Flows,
@@ -15,12 +15,18 @@ use super::{
 };
 use crate::{
     model::{Credentials, Defence, Error, Point, Result, TokenSet, Uuid},
-    store::{RefreshedTokens, Written},
+    store::{PATIENCE, RefreshedTokens, Written},
 };
 
 /// The first pause between two tries, and the longest.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// By when a server that has an answer in memory has stored it, once the database is back: after its longest pause, and the
+/// longest that it waits for a connection.
+pub(super) const SAVED_BY: Duration =
+    LONGEST_PAUSE.saturating_add(PATIENCE).saturating_add(Duration::from_secs(1));
+/// How long a caller waits for what a server still asks when the token is stored.
+const AFTERMATH: Duration = Duration::from_secs(3);
 
 /// Token sets that are in memory only, by row, with the generation that they replace.
 #[derive(Debug, Default)]
@@ -44,6 +50,19 @@ impl Unsaved {
         }
     }
 
+    fn put(&self, row: Uuid, generation: i64, tokens: TokenSet) {
+        self.lock().insert(row, (generation, tokens));
+    }
+
+    /// Forgets the one that replaces this generation.
+    fn forget(&self, row: Uuid, generation: i64) {
+        if let Entry::Occupied(entry) = self.lock().entry(row)
+            && entry.get().0 == generation
+        {
+            entry.remove();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (i64, TokenSet)>> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,13 +76,17 @@ impl Flows {
         match self.try_save(&attempt, &answer).await {
             Ok(written) => {
                 self.failpoints().reached(Point::RefreshAfterCommit).await?;
-                self.saved(&attempt, &answer, written).await;
+                let flows = self.clone();
+                let rest =
+                    self.inner.tasks.spawn(async move { flows.saved(&attempt, &answer, written).await });
+                // What it learns is worth a moment to the caller, and no more.
+                drop(timeout(AFTERMATH, rest).await);
                 Ok(())
             }
             Err(error) => {
                 let row = attempt.connection.row_id;
                 tracing::error!(connection = %row, %error, "a refreshed token could not be stored yet");
-                self.inner.unsaved.lock().insert(row, (attempt.lease.generation, answer.tokens.clone()));
+                self.inner.unsaved.put(row, attempt.lease.generation, answer.tokens.clone());
                 let flows = self.clone();
                 self.inner.tasks.spawn(async move { flows.keep_saving(attempt, answer).await });
                 Ok(())
@@ -82,7 +105,7 @@ impl Flows {
                 Err(error) => tracing::warn!(connection = %row, %error, "still not stored"),
             }
         };
-        self.inner.unsaved.lock().remove(&row);
+        self.inner.unsaved.forget(row, attempt.lease.generation);
         tracing::info!(connection = %row, ?written, "the refreshed token is stored now");
         self.saved(&attempt, &answer, written).await;
     }
@@ -97,7 +120,7 @@ impl Flows {
         let tokens = &answer.tokens;
         let due_time = self.due_time(&attempt.provider, attempt.connection.grant_type, tokens)?;
         let granted_scopes = answer.grant.scopes.as_deref();
-        let refreshed = RefreshedTokens { tokens, granted_scopes, due_time };
+        let refreshed = RefreshedTokens { tokens, granted_scopes, due_time, refresh_time: answer.asked };
         self.store().put_refreshed(&attempt.connection, &lease, &refreshed, self.now()).await
     }
 

@@ -1,5 +1,9 @@
 //! Handing out tokens that work now.
 
+use std::{pin::pin, time::Duration as StdDuration};
+
+use tokio::time::timeout;
+
 use super::Flows;
 use crate::{
     model::{
@@ -12,6 +16,8 @@ use crate::{
 
 /// How long a token counts that can be renewed, when neither the provider nor its entry says how long it lives.
 const UNKNOWN_LIFETIME: Duration = Duration::hours(1);
+/// How long a Get waits for a newer token while the old one still works.
+const PATIENCE: StdDuration = StdDuration::from_secs(5);
 /// How often a Get refreshes tokens that have expired by the time they are there.
 const TRIES: u32 = 4;
 
@@ -81,17 +87,10 @@ impl Flows {
         if !credentials.renewable(connection.grant_type) {
             return self.without_refresh(connection, credentials, forced).await.map(Some);
         }
-        match self.refreshed(&connection, credentials.generation).await {
-            Ok(()) => {}
-            // No new one, but the old token still works: better than nothing, unless it was refused already.
-            Err(
-                Error::ProviderUnavailable { .. }
-                | Error::ProviderResponseInvalid { .. }
-                | Error::ClientRejected { .. },
-            ) if tokens.valid(self.now()) && !forced => {
-                return self.granted(connection, credentials).await.map(Some);
-            }
-            Err(error) => return Err(error),
+        // Better than nothing, unless it was refused already.
+        let serves = || tokens.valid(self.now()) && !forced;
+        if !self.renewed_for(&connection, credentials.generation, serves).await? {
+            return self.granted(connection, credentials).await.map(Some);
         }
         let (connection, credentials) = self.credentials_of(project, name).await?;
         if connection.state == ConnectionState::NeedsReauthorization {
@@ -101,6 +100,32 @@ impl Flows {
             return Ok(None);
         }
         self.granted(connection, credentials).await.map(Some)
+    }
+
+    /// Gets newer tokens than these. While the old one serves, not at any price: tells whether there are some.
+    async fn renewed_for(
+        &self,
+        connection: &Connection,
+        generation: i64,
+        old_serves: impl Fn() -> bool,
+    ) -> Result<bool> {
+        let mut refreshed = pin!(self.refreshed(connection, generation));
+        let outcome = match timeout(PATIENCE, &mut refreshed).await {
+            Err(_) if old_serves() => return Ok(false),
+            Err(_) => refreshed.await,
+            Ok(outcome) => outcome,
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(
+                Error::ProviderUnavailable { .. }
+                | Error::ProviderResponseInvalid { .. }
+                | Error::ClientRejected { .. }
+                | Error::StoreUnavailable(_)
+                | Error::ServerStopping,
+            ) if old_serves() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn credentials_of(

@@ -29,6 +29,18 @@ impl Store {
         self.find_connection(project, integration, id).await?.map(connection).transpose()
     }
 
+    /// Gets a connection without opening its credentials, and their generation, if the project has it.
+    pub async fn get_unopened(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<Option<(Connection, i64)>> {
+        let Some(row) = self.find_connection(project, integration, id).await? else { return Ok(None) };
+        let generation = row.generation;
+        Ok(Some((connection(row)?, generation)))
+    }
+
     /// Gets a connection with its credentials, if the project has it.
     pub async fn get_credentials(
         &self,
@@ -69,11 +81,11 @@ impl Store {
     pub async fn delete_connection(
         &self,
         connection: &Connection,
-        credentials: &Credentials,
+        generation: i64,
         revocation: Option<&Revocation>,
         now: OffsetDateTime,
     ) -> Result<bool> {
-        let same = of(connection).add(Column::Generation.eq(credentials.generation));
+        let same = of(connection).add(Column::Generation.eq(generation));
         self.delete_if(same, connection, revocation, now).await
     }
 
@@ -81,10 +93,10 @@ impl Store {
     pub async fn forget_connection(
         &self,
         connection: &Connection,
-        credentials: &Credentials,
+        generation: i64,
         now: OffsetDateTime,
     ) -> Result<bool> {
-        let same = of(connection).add(Column::Generation.eq(credentials.generation));
+        let same = of(connection).add(Column::Generation.eq(generation));
         self.delete_if(same.add(self.unleased()), connection, None, now).await
     }
 

@@ -19,7 +19,7 @@ const FAILED: &str = "failed";
 impl Store {
     /// Notes that a flow has failed.
     pub async fn fail_flow(&self, id: Uuid, reason: &str, now: OffsetDateTime) -> Result<()> {
-        end_flow(&self.db, id, &FlowOutcome::Failed(reason.to_owned()), now).await
+        end_flow(&self.db, id, &FlowOutcome::Failed(reason.to_owned()), now).await.map(drop)
     }
 
     /// Where a flow of the project stands.
@@ -35,18 +35,18 @@ impl Store {
     }
 }
 
-/// Notes how a flow has ended, once.
+/// Notes how a flow has ended, once. Tells whether it did.
 pub(super) async fn end_flow(
     db: &impl ConnectionTrait,
     id: Uuid,
     outcome: &FlowOutcome,
     now: OffsetDateTime,
-) -> Result<()> {
+) -> Result<bool> {
     let (name, reason) = match outcome {
         FlowOutcome::Connected => (CONNECTED, None),
         FlowOutcome::Failed(reason) => (FAILED, Some(reason.as_str())),
     };
-    Entity::update_many()
+    let done = Entity::update_many()
         .col_expr(Column::Outcome, Expr::value(name))
         .col_expr(Column::OutcomeReason, Expr::value(reason))
         .col_expr(Column::OutcomeTime, Expr::value(column::micros(now)))
@@ -55,7 +55,7 @@ pub(super) async fn end_flow(
         .exec(db)
         .await
         .map_err(failed)?;
-    Ok(())
+    Ok(done.rows_affected == 1)
 }
 
 fn status(row: Model) -> Result<FlowStatus> {

@@ -17,9 +17,9 @@ use super::{
     secrets::SecretsColumn,
 };
 use crate::model::{
-    ConnectionId, ConnectionState, Credentials, Error, EventType, FlowOutcome, GrantType, IntegrationId,
-    Metadata, NewEvent, OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets, StringMap,
-    TokenSet, Uuid, uuid_v7,
+    ConnectionId, ConnectionState, Credentials, Error, EventType, FlowOutcome, FlowProgress, GrantType,
+    IntegrationId, Metadata, NewEvent, OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets,
+    StringMap, TokenSet, Uuid, uuid_v7,
 };
 
 const ACCESS_TOKEN: &str = "access_token";
@@ -68,6 +68,8 @@ pub struct RefreshedTokens<'a> {
     pub granted_scopes: Option<&'a [String]>,
     /// When a server looks after them unasked.
     pub due_time: Option<OffsetDateTime>,
+    /// From when on their lifetimes count: when they were asked for.
+    pub refresh_time: OffsetDateTime,
 }
 
 struct SealedTokens {
@@ -78,7 +80,8 @@ struct SealedTokens {
 impl Store {
     /// Makes a connection, or gives an existing one its new grant: new credentials, config and scopes, active again;
     /// metadata only if some came with it. The new generation makes a refresh of the old grant void. The flow that it ends,
-    /// if there is one, has succeeded in the same transaction.
+    /// if there is one, has succeeded in the same transaction; of one that has an end already nothing is written, so that
+    /// whoever tries again because no confirmation came undoes nothing that has happened since.
     pub async fn put_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<()> {
         // An insert that meets another one becomes an update, and the other way round; each try is one statement.
         for _ in 0..GRANT_TRIES {
@@ -147,7 +150,7 @@ impl Store {
         Ok(true)
     }
 
-    /// Ends the transaction of a grant: with its events, and the end of its flow.
+    /// Ends the transaction of a grant: with its events, and the end of its flow, if it has none yet.
     async fn granted(
         &self,
         transaction: DatabaseTransaction,
@@ -156,6 +159,16 @@ impl Store {
         events: &[EventType],
         now: OffsetDateTime,
     ) -> Result<()> {
+        if let Some(flow) = grant.flow_id
+            && !end_flow(&transaction, flow, &FlowOutcome::Connected, now).await?
+        {
+            transaction.rollback().await.map_err(failed)?;
+            let status = self.get_flow_status(grant.project_id, flow).await?;
+            return match status.map(|status| status.progress) {
+                Some(FlowProgress::Ended(FlowOutcome::Connected)) => Ok(()),
+                other => Err(Error::internal(format!("a flow that was granted has come to {other:?}"))),
+            };
+        }
         for event_type in events {
             let event = NewEvent {
                 event_type: *event_type,
@@ -168,9 +181,6 @@ impl Store {
             };
             self.record(&transaction, &event, now).await?;
         }
-        if let Some(flow) = grant.flow_id {
-            end_flow(&transaction, flow, &FlowOutcome::Connected, now).await?;
-        }
         transaction.commit().await.map_err(failed)
     }
 
@@ -180,10 +190,11 @@ impl Store {
             tokens: grant.tokens,
             granted_scopes: Some(grant.granted_scopes),
             due_time: grant.due_time,
+            refresh_time: now,
         };
         let secrets = self.seal_secrets_of(id, grant.project_id, grant.secrets)?;
         let mut update = self
-            .token_update(id, grant.project_id, &refreshed, now)?
+            .token_update(id, grant.project_id, &refreshed)?
             .col_expr(Column::GrantType, Expr::value(grant.grant_type.as_str()))
             .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
             .col_expr(Column::Secrets, Expr::value(secrets))
@@ -218,7 +229,6 @@ impl Store {
         id: Uuid,
         project: &ProjectId,
         refreshed: &RefreshedTokens<'_>,
-        now: OffsetDateTime,
     ) -> Result<sea_orm::UpdateMany<Entity>> {
         let tokens = refreshed.tokens;
         let sealed = self.seal_tokens(id, project, tokens)?;
@@ -242,7 +252,7 @@ impl Store {
             .col_expr(Column::FailureError, Expr::value(None::<String>))
             .col_expr(Column::RetryTime, Expr::value(None::<i64>))
             .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
-            .col_expr(Column::RefreshTime, Expr::value(column::micros(now)));
+            .col_expr(Column::RefreshTime, Expr::value(column::micros(refreshed.refresh_time)));
         if let Some(scopes) = refreshed.granted_scopes {
             update = update.col_expr(Column::GrantedScopes, Expr::value(column::json(scopes)?));
         }

@@ -97,21 +97,22 @@ pub(super) async fn end_attempt(
     outcome: AttemptOutcome,
     now: OffsetDateTime,
 ) -> Result<()> {
-    end_attempts(db, Condition::all().add(Column::Id.eq(lease.attempt)), outcome, now).await
+    end_attempts(db, Condition::all().add(Column::Id.eq(lease.attempt)), outcome, now).await.map(drop)
 }
 
+/// Tells how many.
 pub(super) async fn end_attempts(
     db: &impl ConnectionTrait,
     which: Condition,
     outcome: AttemptOutcome,
     now: OffsetDateTime,
-) -> Result<()> {
-    Entity::update_many()
+) -> Result<u64> {
+    let done = Entity::update_many()
         .col_expr(Column::Outcome, Expr::value(outcome.as_str()))
         .col_expr(Column::EndTime, Expr::value(column::micros(now)))
         .filter(which)
         .exec(db)
         .await
         .map_err(failed)?;
-    Ok(())
+    Ok(done.rows_affected)
 }

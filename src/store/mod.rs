@@ -51,6 +51,9 @@ use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
 const START_TRIES: u32 = 50;
 const START_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a call waits for a connection to the database.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The database, and the keys that seal what is secret in it.
 #[derive(Debug, Clone)]
 pub struct Store {

@@ -5,8 +5,6 @@
 //! asked for, and only another process is ever waited for in that way. Reads go over connections of their own, and wait for
 //! nobody.
 
-use std::time::Duration;
-
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
@@ -14,11 +12,8 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{StoreOptions, is_locked, patiently};
+use super::{PATIENCE, StoreOptions, is_locked, patiently};
 use crate::model::ExposeSecret as _;
-
-/// How long a connection, or SQLite's lock, is waited for.
-const WAIT: Duration = Duration::from_secs(5);
 
 /// The connections, which are the same for reading and for writing in PostgreSQL.
 #[derive(Debug, Clone)]
@@ -41,13 +36,13 @@ impl Pool {
             sqlite
                 .create_if_missing(true)
                 .foreign_keys(true)
-                .busy_timeout(WAIT)
+                .busy_timeout(PATIENCE)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A rotated refresh token that a power failure takes back is lost for good.
                 .synchronous(SqliteSynchronous::Full)
         });
         let mut reader = connect(options, most.saturating_sub(1).max(1));
-        reader.map_sqlx_sqlite_opts(|sqlite| sqlite.busy_timeout(WAIT).pragma("query_only", "ON"));
+        reader.map_sqlx_sqlite_opts(|sqlite| sqlite.busy_timeout(PATIENCE).pragma("query_only", "ON"));
         // First the one that makes the file what it is.
         let writer = patiently(|| Database::connect(writer.clone()), is_locked).await?;
         let reader = patiently(|| Database::connect(reader.clone()), is_locked).await?;
@@ -114,8 +109,8 @@ fn connect(options: &StoreOptions, connections: u32) -> ConnectOptions {
     let mut connect = ConnectOptions::new(options.url.expose_secret());
     connect
         .max_connections(connections)
-        .acquire_timeout(WAIT)
-        .connect_timeout(WAIT)
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
         // Statements carry values that no log should have.
         .sqlx_logging(false)
         .set_application_name("tokenwell");

@@ -35,6 +35,8 @@ pub struct Lease {
     pub generation: i64,
     /// Its line in the journal.
     pub attempt: Uuid,
+    /// Whether an earlier attempt had no end yet: its server is gone, or has an answer that it could not store in time.
+    pub interrupts: bool,
 }
 
 /// What became of new tokens.
@@ -63,10 +65,11 @@ impl Store {
         replica: &str,
         now: OffsetDateTime,
     ) -> Result<Option<Lease>> {
-        let lease = Lease {
+        let mut lease = Lease {
             epoch: credentials.epoch + 1,
             generation: credentials.generation,
             attempt: uuid_v7(&*self.random, now)?,
+            interrupts: false,
         };
         let length = i64::try_from(length.whole_microseconds()).unwrap_or(i64::MAX);
         let transaction = self.db.begin().await.map_err(failed)?;
@@ -86,7 +89,7 @@ impl Store {
         let open = Condition::all()
             .add(attempt::Column::ConnectionRowId.eq(connection.row_id))
             .add(attempt::Column::Outcome.is_null());
-        end_attempts(&transaction, open, AttemptOutcome::Interrupted, now).await?;
+        lease.interrupts = end_attempts(&transaction, open, AttemptOutcome::Interrupted, now).await? > 0;
         let row = attempt::ActiveModel {
             id: Set(lease.attempt),
             project_id: Set(connection.project_id.to_string()),
@@ -131,24 +134,27 @@ impl Store {
         refreshed: &RefreshedTokens<'_>,
         now: OffsetDateTime,
     ) -> Result<Written> {
-        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, now)?;
-        let transaction = self.db.begin().await.map_err(failed)?;
-        let done = update
+        let update = self
+            .token_update(connection.row_id, &connection.project_id, refreshed)?
             .filter(of(connection))
-            .filter(Column::Generation.eq(lease.generation))
-            .exec(&transaction)
-            .await
-            .map_err(failed)?;
-        if done.rows_affected == 1 {
+            .filter(Column::Generation.eq(lease.generation));
+        // Whether it recovers is what the row says now. It mostly says what was read of it.
+        let read_as_ill = connection.failure.is_some();
+        for ill in [read_as_ill, !read_as_ill] {
+            let transaction = self.db.begin().await.map_err(failed)?;
+            let update = update.clone().filter(if ill { is_ill() } else { is_ill().not() });
+            if update.exec(&transaction).await.map_err(failed)?.rows_affected != 1 {
+                transaction.rollback().await.map_err(failed)?;
+                continue;
+            }
             self.record(&transaction, &NewEvent::of(connection, EventType::Refreshed, None), now).await?;
-            if connection.failure.is_some() {
+            if ill {
                 self.record(&transaction, &NewEvent::of(connection, EventType::Recovered, None), now).await?;
             }
             end_attempt(&transaction, lease, AttemptOutcome::Committed, now).await?;
             transaction.commit().await.map_err(failed)?;
             return Ok(Written::Committed);
         }
-        transaction.rollback().await.map_err(failed)?;
         self.not_written(connection, lease, now).await
     }
 
@@ -207,6 +213,8 @@ impl Store {
             .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
             .col_expr(Column::RetryTime, Expr::value(retry_time))
             .col_expr(Column::DueTime, Expr::value(retry_time))
+            // Who has read the row before takes no lease that knows nothing of this failure.
+            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
             .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
             .filter(held(connection, lease))
             .exec(&transaction)
@@ -316,6 +324,11 @@ pub struct Setback {
     pub outcome: AttemptOutcome,
     /// The provider is not asked again before.
     pub retry_time: OffsetDateTime,
+}
+
+/// Its last refresh has failed, or its grant counts as gone.
+fn is_ill() -> Condition {
+    Condition::any().add(Column::Failures.gt(0)).add(Column::State.ne(state_name(ConnectionState::Active)))
 }
 
 fn held(connection: &Connection, lease: &Lease) -> Condition {

@@ -9,6 +9,7 @@ mod flow;
 mod integration;
 mod lease;
 mod project;
+mod race;
 mod schema;
 mod seal;
 mod tenant;

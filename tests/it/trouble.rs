@@ -1,7 +1,10 @@
 //! A database that fails at the worst moment: when the provider has answered, and its answer exists nowhere else.
 
 use sea_orm::ConnectionTrait as _;
-use tokenwell::model::Duration;
+use tokenwell::{
+    api::pb::auth::v1::{WatchRequest, watch_response::Status},
+    model::{Action, Duration, Failpoints, Point},
+};
 use tonic::Code;
 
 use crate::support::{
@@ -87,4 +90,39 @@ async fn a_failure_that_passes_is_unavailable() {
         assert_eq!(refusal.retry.is_some(), code == Code::Unavailable);
         assert!(!refusal.message.contains("trouble"), "{}", refusal.message);
     }
+}
+
+/// What it had is nobody's, and what was there before still works.
+#[tokio::test]
+async fn a_server_that_dies_with_a_grant_in_its_hands_leaves_the_connection_as_it_was() {
+    let (clock, failpoints) = (ManualClock::new(), Failpoints::default());
+    let provider = TestProvider::plain(&clock).await;
+    let database = Database::sqlite();
+    let options = Options { failpoints: failpoints.clone(), ..Options::with(&clock, &provider) };
+    let server = TestServer::start(&database, options).await;
+    server.create_integration("sandbox", "sandbox").await;
+    server.connect("sandbox", "u1").await;
+    let (_, before) = server.token("sandbox", "u1").await.unwrap();
+
+    failpoints.set(Point::RedeemAfterExchange, Action::Panic, ..);
+    let mut browser = Browser::new();
+    let (begun, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
+    let answer = browser.get(callback.as_str()).await;
+    assert_eq!(answer.result("data-status"), "error", "{}", answer.body);
+    assert_eq!(provider.sandbox.book().exchanges, 2);
+    failpoints.release(Point::RedeemAfterExchange);
+    // Nothing redeems a code twice, and the flow has an end.
+    let again = browser.get(callback.as_str()).await;
+    assert_eq!(again.result("data-status"), "error", "{}", again.body);
+    // Its ten minutes, and the longest that a code may take to be redeemed.
+    clock.advance(Duration::minutes(15));
+    let request = WatchRequest { flow_id: begun.flow_id };
+    let mut watch = server.auth(&server.key).watch(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), Status::Failed);
+
+    let (_, token) = server.token("sandbox", "u1").await.unwrap();
+    assert_eq!(token.access_token, before.access_token);
+    assert!(works(&provider, &token.access_token).await);
+    server.connect("sandbox", "u1").await;
+    assert_eq!((provider.sandbox.book().exchanges, provider.sandbox.book().refreshes), (3, 0));
 }

@@ -2,7 +2,9 @@
 
 mod apart;
 mod behind;
+mod broken;
 mod due;
+mod late;
 mod lifetime;
 mod pause;
 mod revoke;

@@ -80,7 +80,9 @@ impl House {
     /// Deletes the connection of this name.
     pub async fn delete(&self, name: &str) {
         let (connection, credentials) = self.get(name).await;
-        assert!(self.store.delete_connection(&connection, &credentials, None, start()).await.unwrap());
+        assert!(
+            self.store.delete_connection(&connection, credentials.generation, None, start()).await.unwrap()
+        );
     }
 
     /// Reads the texts of one column past the store.

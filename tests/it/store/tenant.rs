@@ -43,7 +43,7 @@ async fn another_project_cannot_write_a_connection(kind: Kind) {
     let (store, forged) = (&house.store, Connection { project_id, ..ada.clone() });
     assert_eq!(store.put_metadata(&forged, &metadata("by", "other"), start()).await.unwrap(), None);
     let (_, credentials) = house.get("ada").await;
-    assert!(!store.delete_connection(&forged, &credentials, None, start()).await.unwrap());
+    assert!(!store.delete_connection(&forged, credentials.generation, None, start()).await.unwrap());
     assert!(!store.put_expired(&forged, &credentials, start()).await.unwrap());
     let minute = Duration::minutes(1);
     let take = |connection: &Connection| {
@@ -53,7 +53,8 @@ async fn another_project_cannot_write_a_connection(kind: Kind) {
     assert_eq!(take(&forged).await, None);
     let lease = take(&ada).await.unwrap();
     let tokens = tokens("forged", start());
-    let refreshed = RefreshedTokens { tokens: &tokens, granted_scopes: None, due_time: None };
+    let refreshed =
+        RefreshedTokens { tokens: &tokens, granted_scopes: None, due_time: None, refresh_time: start() };
     let written = store.put_refreshed(&forged, &lease, &refreshed, start()).await.unwrap();
     assert_eq!(written, Written::Gone);
     let reason = ReauthorizationReason::GrantRefused;

@@ -9,6 +9,7 @@ use tokenwell::{
     sandbox::{Failure, Quirks},
 };
 
+use super::world::{self, REPLICAS, Size, World};
 use crate::support::{
     Browser, Database, Gate, ManualClock, Options, TestProvider, TestServer,
     database::Kind,
@@ -243,4 +244,15 @@ async fn a_refresh_belongs_to_the_server() {
     // Nobody works on the row any more.
     scene.leases_run_out().await;
     assert!(!scene.is_well().await);
+}
+
+/// So its silence about the other storms says something.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_judge_of_the_storms_sees_that_leases_are_missing() {
+    let size = Size::chosen(world::Kind::Rotating);
+    let world = World::with("without leases", world::Kind::Rotating, size, &["lease=off"; REPLICAS]).await;
+    let seen = world.storm(None).await;
+    let verdict = world.judge(seen).await;
+    assert!(verdict.book.presented.values().any(|count| *count > 1), "{:?}", verdict.book.presented);
+    assert!(verdict.book.revoked > 0 && !verdict.lost.is_empty());
 }
