@@ -47,7 +47,7 @@ struct Count {
 
 /// What the breaker has to know of a refresh.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct Inquiry {
     integration: Integration,
     connection: Uuid,
     own_client: bool,
@@ -75,9 +75,9 @@ impl Strikes {
     }
 }
 
-// === impl Asker ===
+// === impl Inquiry ===
 
-impl Asker {
+impl Inquiry {
     /// Whoever has taken this lease.
     pub(super) fn of(attempt: &Attempt) -> Self {
         Self {
@@ -119,18 +119,18 @@ impl Flows {
     }
 
     /// Takes note of how a provider has answered. Best effort: the connections have back-offs of their own.
-    pub(super) async fn reached(&self, asker: &Asker, failed: Option<(&Failure, &Verdict)>) {
-        if asker.own_client {
+    pub(super) async fn reached(&self, inquiry: &Inquiry, failed: Option<(&Failure, &Verdict)>) {
+        if inquiry.own_client {
             return;
         }
-        let integration = &asker.integration;
+        let integration = &inquiry.integration;
         let noted = match failed {
             // What one host says is nothing to those of the others; but they all know one client.
-            Some((_, Verdict::Transient(_))) if asker.own_host => Ok(()),
-            Some((_, Verdict::Client(code))) if asker.own_host => self.marked(integration, code).await,
+            Some((_, Verdict::Transient(_))) if inquiry.own_host => Ok(()),
+            Some((_, Verdict::Client(code))) if inquiry.own_host => self.marked(integration, code).await,
             Some((Failure::Unsent { .. }, _)) => self.not_asked(integration).await,
-            Some((failure, Verdict::Transient(_))) => self.struck(asker, failure, None).await,
-            Some((failure, Verdict::Client(code))) => self.struck(asker, failure, Some(code)).await,
+            Some((failure, Verdict::Transient(_))) => self.struck(inquiry, failure, None).await,
+            Some((failure, Verdict::Client(code))) => self.struck(inquiry, failure, Some(code)).await,
             // Even a no is an answer.
             Some((_, Verdict::Final(_) | Verdict::Unknown)) | None => self.answered(integration).await,
         };
@@ -169,9 +169,9 @@ impl Flows {
         Ok(())
     }
 
-    async fn struck(&self, asker: &Asker, failure: &Failure, client_code: Option<&String>) -> Result<()> {
-        let integration = &asker.integration;
-        let strikes = self.inner.strikes.add(integration.row_id, asker.connection);
+    async fn struck(&self, inquiry: &Inquiry, failure: &Failure, client_code: Option<&String>) -> Result<()> {
+        let integration = &inquiry.integration;
+        let strikes = self.inner.strikes.add(integration.row_id, inquiry.connection);
         let asked = failure.retry_after();
         let enough = strikes || asked.is_some() || client_code.is_some();
         if !enough && integration.pause_until.is_none() {

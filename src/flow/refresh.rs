@@ -13,7 +13,7 @@ use super::{
     coalescer::copy_of,
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
-    pause::Asker,
+    pause::Inquiry,
     persist::persistently,
     save::SAVED_BY,
     token::{reauthorize, token_set},
@@ -234,15 +234,15 @@ impl Flows {
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
-                let asker = Asker::of(&attempt);
+                let inquiry = Inquiry::of(&attempt);
                 self.save(attempt, Answer { grant, tokens, asked }).await?;
-                self.reached(&asker, None).await;
+                self.reached(&inquiry, None).await;
                 Ok(())
             }
             Err(failure) => {
                 let own_client = attempt.credentials.secrets.client.is_some();
                 let verdict = judge(&failure, &attempt.provider, own_client);
-                self.reached(&Asker::of(&attempt), Some((&failure, &verdict))).await;
+                self.reached(&Inquiry::of(&attempt), Some((&failure, &verdict))).await;
                 self.failed(&attempt, failure, &verdict, sent).await
             }
         }
