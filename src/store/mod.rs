@@ -76,7 +76,7 @@ impl Store {
     /// Connects.
     pub async fn open(options: &StoreOptions, keys: KeyRing, random: Arc<dyn Random>) -> Result<Self> {
         check_url(options.url.expose_secret())?;
-        let db = Pool::open(options).await.map_err(failed)?;
+        let db = Box::pin(Pool::open(options)).await.map_err(failed)?;
         Ok(Self { db, keys: Arc::new(keys), random, recorded: watch::Sender::new(()) })
     }
 
