@@ -214,9 +214,9 @@ impl Flows {
             Ok(Some((connection, credentials))) => {
                 provider.update_config(&config_of(&connection, &credentials), &input.connection_config)
             }
-            Ok(None) => provider.read_config(&input.connection_config),
             // Credentials that do not open are to be replaced, and their config with them.
-            Err(Error::Internal(_)) => provider.read_config(&input.connection_config),
+            Ok(None) | Err(Error::Internal(_)) => provider.read_config(&input.connection_config),
+
             Err(error) => Err(error),
         }
     }
