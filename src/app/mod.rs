@@ -30,10 +30,9 @@ use crate::{
     provider::Catalog,
 };
 
-/// How much longer the right to refresh lasts than a call to a provider may take: time to read what the call needs, to wait for
-/// what an interrupted attempt may still store, and to
-/// commit its answer in all tries, each of which may wait for a connection.
-const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// How much longer the right to refresh lasts than it takes to learn a provider's endpoints and to call it. While its server
+/// lives, it is extended.
+const LEASE_MARGIN: Duration = Duration::from_secs(15);
 /// How long the database may take to let go.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

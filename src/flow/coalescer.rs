@@ -25,6 +25,20 @@ pub(super) struct Coalescer {
     flights: Arc<Mutex<HashMap<Key, Flight>>>,
 }
 
+/// The place of a flight in the map, which it leaves whatever becomes of it.
+struct Entry {
+    flights: Arc<Mutex<HashMap<Key, Flight>>>,
+    key: Key,
+}
+
+// === impl Entry ===
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        lock(&self.flights).remove(&self.key);
+    }
+}
+
 // === impl Coalescer ===
 
 impl Coalescer {
@@ -60,17 +74,14 @@ impl Coalescer {
         let (sender, receiver) = oneshot::channel();
         let flights = self.flights.clone();
         tasks.spawn(async move {
+            let entry = Entry { flights, key };
             let outcome = work.await.map_err(Arc::new);
             // First out of the map, then the news: who comes later looks at the row anew.
-            lock(&flights).remove(&key);
+            drop(entry);
             drop(sender.send(outcome));
         });
-        let flights = self.flights.clone();
         let landed = receiver.map(move |news| {
-            news.unwrap_or_else(|_| {
-                lock(&flights).remove(&key);
-                Err(Arc::new(Error::internal("a refresh ended without an outcome")))
-            })
+            news.unwrap_or_else(|_| Err(Arc::new(Error::internal("a refresh ended without an outcome"))))
         });
         landed.boxed().shared()
     }

@@ -25,6 +25,9 @@ const AHEAD: (f64, f64) = (0.75, 0.9);
 const SHORTEST_AHEAD: Duration = Duration::minutes(5);
 /// Refresh tokens are used at a random point in this part of their life.
 const ALIVE: (f64, f64) = (0.5, 0.7);
+/// Nothing is used more often than that to be kept alive. Else one whose end stays where it is would be used at half of what
+/// is left, then at half of that, and so on without an end.
+const SHORTEST_ALIVE: Duration = Duration::minutes(5);
 /// How long a refresh token stays unused if nothing else is known of it.
 const LONGEST_IDLE: Duration = Duration::days(14);
 /// How many rows one server works on at a time, and how many of them for one provider.
@@ -101,12 +104,13 @@ impl Flows {
             times.push(part(life, AHEAD)?);
         }
         if tokens.refresh_token.is_some() {
+            // One that has outlived its end has another, which nobody knows.
             let declared = tokens.refresh_token_expire_time.map(|expire_time| expire_time - now);
+            let declared = declared.filter(|life| life.is_positive());
             let idle = provider.refresh_token_idle_expires_in();
             let idle = idle.map(|seconds| Duration::seconds(seconds.into()));
             let known = [declared, idle].into_iter().flatten().min();
-            let idle = known.unwrap_or(LONGEST_IDLE).max(Duration::ZERO);
-            times.push(part(idle, ALIVE)?);
+            times.push(part(known.unwrap_or(LONGEST_IDLE), ALIVE)?.max(now + SHORTEST_ALIVE));
         }
         Ok(times.into_iter().min())
     }
@@ -201,6 +205,10 @@ impl Flows {
         if connection.row_id != seen.row_id || connection.state == ConnectionState::NeedsReauthorization {
             return Ok(None);
         }
+        if credentials.generation != due.generation {
+            // Somebody has renewed it since it was claimed, and so given it another due time.
+            return Ok(Some(due.claimed_until));
+        }
         if !credentials.renewable(connection.grant_type) {
             if credentials.tokens.valid(self.now()) {
                 return Ok(credentials.tokens.expire_time);
@@ -208,7 +216,7 @@ impl Flows {
             self.store().put_expired(&connection, &credentials, self.now()).await?;
             return Ok(None);
         }
-        self.refreshed(&connection, credentials.generation).await?;
+        self.refreshed(&connection, due.generation).await?;
         // The new tokens have brought a due time of their own; if they are not stored yet, the claim holds.
         Ok(Some(due.claimed_until))
     }

@@ -12,7 +12,7 @@ use crate::{
         OffsetDateTime, OwnClient, ProjectId, Result, SecretMap, SecretString, Secrets, StringMap, TokenSet,
         check_scopes, uuid_v7,
     },
-    oauth::Registration,
+    oauth::{Registration, jwt_expiry},
     provider::{AuthMethod, Provider, Source},
     store::NewGrant,
 };
@@ -326,6 +326,7 @@ impl Flows {
         };
         match credentials {
             ImportedCredentials::OAuth2 { access_token, token_type, expire_time, refresh_token, scopes } => {
+                let expire_time = expire_time.or_else(|| jwt_expiry(access_token.as_ref()?));
                 // What is not there, or may have expired unseen, counts as expired where the first Get can renew it.
                 let unknown = access_token.is_none() || (expire_time.is_none() && refresh_token.is_some());
                 tokens.expire_time = if unknown { Some(self.now()) } else { expire_time };

@@ -11,12 +11,14 @@ mod config;
 mod connection;
 mod due;
 mod failure;
+mod heartbeat;
 mod import;
 mod integration;
 mod lifetime;
 mod pause;
 mod persist;
 mod project;
+mod purge;
 mod redeem;
 mod refresh;
 mod revoke;
@@ -46,20 +48,13 @@ pub use webhook::NewWebhook;
 
 use crate::{
     model::{
-        Clock, Duration, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random,
-        Result, Settings,
+        Clock, Error, Failpoints, Integration, IntegrationId, OffsetDateTime, ProjectId, Random, Result,
+        Settings,
     },
     oauth::OAuthClient,
     provider::{Catalog, SharedProvider},
     store::Store,
 };
-
-/// How long events can be read.
-const EVENTS_KEPT: Duration = Duration::days(7);
-/// How long the journal of refreshes goes back.
-const JOURNAL_KEPT: Duration = Duration::days(30);
-/// How many events are deleted in one transaction.
-const PURGE_BATCH: u64 = 1_000;
 
 /// Everything that happens. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,7 +77,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The gateway's address as browsers see it, without a slash at the end.
     pub public_url: String,
-    /// How long the right to refresh lasts: longer than a call to a provider may take.
+    /// How long the right to refresh lasts unless it is extended: longer than it takes to learn a provider's endpoints and to
+    /// call it.
     pub lease: std::time::Duration,
     /// What the journal calls this server.
     pub replica: String,
@@ -187,18 +183,6 @@ impl Flows {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.inner.tasks.spawn(work).await.map_err(Error::internal)?
-    }
-
-    /// Deletes what nobody needs any more: flows that have expired, and at once the codes that were parked with them, old
-    /// events, old lines of the journal, old deliveries. Tells how many flows.
-    pub async fn purge(&self) -> Result<u64> {
-        let now = self.now();
-        self.store().wipe_parked(now).await?;
-        while self.store().purge_events(now - EVENTS_KEPT, PURGE_BATCH).await? == PURGE_BATCH {}
-        self.store().purge_attempts(now - JOURNAL_KEPT).await?;
-        self.purge_webhooks().await?;
-        // A day's grace: a late callback learns that its flow has expired, not that there never was one.
-        self.store().purge_flows(now - Duration::days(1)).await
     }
 
     /// The present time.

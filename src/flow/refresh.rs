@@ -13,6 +13,7 @@ use super::{
     coalescer::copy_of,
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
+    heartbeat::Heartbeat,
     pause::Inquiry,
     persist::persistently,
     save::SAVED_BY,
@@ -48,6 +49,7 @@ pub(super) struct Attempt {
     pub(super) provider: SharedProvider,
     pub(super) config: Config,
     pub(super) lease: Lease,
+    _heartbeat: Heartbeat,
 }
 
 /// What it has brought.
@@ -148,36 +150,33 @@ impl Flows {
         if shared {
             self.look_before(&integration, &provider)?;
         }
-        let Some(lease) = self.lease(&connection, &credentials, &integration).await? else {
-            return Ok(Step::Wait);
-        };
+        let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
         // With the lease, so that whoever goes first after a pause does go.
         if shared && let Err(error) = self.admit(&integration, &provider).await {
             self.give_back(&connection, &lease, AttemptOutcome::Failed).await;
             return Err(error);
         }
         let config = config_of(&connection, &credentials);
-        let attempt = Attempt { connection, credentials, integration, provider, config, lease };
+        let heartbeat = self.keep_alive(&connection, lease);
+        let attempt =
+            Attempt { connection, credentials, integration, provider, config, lease, _heartbeat: heartbeat };
         self.refresh(attempt).await.map(|()| Step::Done)
     }
 
-    async fn lease(
-        &self,
-        connection: &Connection,
-        credentials: &Credentials,
-        integration: &Integration,
-    ) -> Result<Option<Lease>> {
+    async fn lease(&self, connection: &Connection, credentials: &Credentials) -> Result<Option<Lease>> {
         if self.failpoints().disabled(Defence::Lease) {
             let attempt = uuid_v7(self.random(), self.now())?;
             let Credentials { epoch, generation, .. } = *credentials;
             return Ok(Some(Lease { epoch, generation, attempt, interrupts: false }));
         }
-        let length = self.inner.parts.lease + self.oauth().further_tries(integration);
-        let length = Duration::try_from(length).map_err(Error::internal)?;
+        let length = self.lease_length()?;
         let replica = &self.inner.parts.replica;
         let taken = self.store().take_lease(connection, credentials, length, replica, self.now()).await?;
+        let waits = !self.failpoints().disabled(Defence::Takeover);
         match taken {
-            Some(lease) if lease.interrupts && self.stored_after_all(connection, &lease).await? => Ok(None),
+            Some(lease) if lease.interrupts && waits && self.stored_after_all(connection, &lease).await? => {
+                Ok(None)
+            }
             taken => Ok(taken),
         }
     }

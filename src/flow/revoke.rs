@@ -1,12 +1,18 @@
 //! Revoking what nobody needs any more, through an outbox: what the provider does not take now, it is asked to take later.
 
-use super::{Flows, config::config_of, refresh::Attempt};
+use super::{
+    Flows,
+    config::config_of,
+    failure::{Verdict, judge},
+    refresh::Attempt,
+};
 use crate::{
     model::{
         Backoff, Connection, ConnectionId, Credentials, Duration, Error, Flow, GrantType, OffsetDateTime,
-        Result, Revocation, TokenSet, uuid_v7,
+        ReauthorizationReason, Result, Revocation, SecretString, TokenSet, uuid_v7,
     },
-    oauth::{Registration, Revoked},
+    oauth::{Failure, Registration, Revoked},
+    provider::Provider,
     store::Written,
 };
 
@@ -126,7 +132,8 @@ impl Flows {
     /// Tries the revocations that are due, a few at a time. Gives how many it tried.
     pub async fn revoke_due(&self) -> Result<usize> {
         let now = self.now();
-        let claim = Duration::try_from(self.inner.parts.lease).unwrap_or(PATIENCE);
+        // As long as two refreshes: a try makes up to three calls.
+        let claim = Duration::try_from(self.inner.parts.lease * 2).unwrap_or(PATIENCE);
         let claimed = self.store().claim_revocations(BATCH, now, now + claim).await?;
         let count = claimed.len();
         let tried = claimed.into_iter().map(|(revocation, since)| self.try_revocation(revocation, since));
@@ -167,13 +174,57 @@ impl Flows {
         };
         let registration =
             Registration { provider: &provider, integration: &integration, config: &revocation.config };
-        let tokens = TokenSet {
-            access_token: revocation.access_token.clone(),
-            token_type: String::new(),
-            expire_time: None,
-            refresh_token: revocation.refresh_token.clone(),
-            refresh_token_expire_time: None,
-        };
-        Ok(self.oauth().revoke(registration, &tokens).await.map_err(|failure| failure.to_string()))
+        let mut done = self.oauth().revoke(registration, &tokens_of(revocation)).await;
+        if let (Err(failure), Some(refresh_token)) = (&done, &revocation.refresh_token)
+            && needs_new_token(failure, &provider)
+        {
+            done = self.revoke_renewed(registration, revocation, refresh_token).await;
+        }
+        Ok(done.map_err(|failure| failure.to_string()))
     }
+
+    /// Gets another access token to end the grant with: the old one has run out.
+    async fn revoke_renewed(
+        &self,
+        registration: Registration<'_>,
+        revocation: &Revocation,
+        refresh_token: &SecretString,
+    ) -> std::result::Result<Revoked, Failure> {
+        let grant = match self.oauth().refresh(registration, refresh_token).await {
+            Ok(grant) => grant,
+            Err(failure) => {
+                let verdict = judge(&failure, registration.provider, false);
+                let over = verdict == Verdict::Final(ReauthorizationReason::GrantRefused);
+                return if over { Ok(Revoked::Done) } else { Err(failure) };
+            }
+        };
+        let renewed = Revocation {
+            access_token: grant.access_token,
+            refresh_token: grant.refresh_token.or_else(|| revocation.refresh_token.clone()),
+            ..revocation.clone()
+        };
+        // First: the old refresh token may be worth nothing any more.
+        if let Err(error) = self.store().put_revocation_tokens(&renewed).await {
+            let provider = registration.provider.id();
+            tracing::error!(%provider, %error, "tokens that are to be revoked could not be stored");
+        }
+        self.oauth().revoke(registration, &tokens_of(&renewed)).await
+    }
+}
+
+fn tokens_of(revocation: &Revocation) -> TokenSet {
+    TokenSet {
+        access_token: revocation.access_token.clone(),
+        token_type: String::new(),
+        expire_time: None,
+        refresh_token: revocation.refresh_token.clone(),
+        refresh_token_expire_time: None,
+    }
+}
+
+/// Whether it failed because the access token is dead, as far as can be told: some say the same of a dead token and of a
+/// wrong client, who then gets no new one either.
+fn needs_new_token(failure: &Failure, provider: &Provider) -> bool {
+    let refused = failure.code() == Some("invalid_token") || matches!(failure, Failure::Unauthorized);
+    refused && provider.revocation_takes_access_token()
 }

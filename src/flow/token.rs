@@ -117,13 +117,14 @@ impl Flows {
         };
         match outcome {
             Ok(()) => Ok(true),
-            Err(
-                Error::ProviderUnavailable { .. }
-                | Error::ProviderResponseInvalid { .. }
-                | Error::ClientRejected { .. }
-                | Error::StoreUnavailable(_)
-                | Error::ServerStopping,
-            ) if old_serves() => Ok(false),
+            Err(error @ (Error::NeedsReauthorization { .. } | Error::ConnectionNotFound { .. })) => {
+                Err(error)
+            }
+            Err(error) if old_serves() => {
+                let row = connection.row_id;
+                tracing::debug!(connection = %row, %error, "the old token is served, as there is no newer one");
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }
@@ -184,7 +185,7 @@ pub(super) fn reauthorize(connection: &Connection) -> Error {
 /// The tokens of a grant, with their times; `old` are those that they replace, and when those came.
 ///
 /// Lifetimes count from when the request was sent, so that the answer's way does not make a token look younger. Absent
-/// `refresh_token` means that the old one stays (RFC 6749, section 6); absent `expires_in` never means for ever when there
+/// `refresh_token` means that the old one stays (RFC 6749, section 6), with a new life if the answer says so; absent `expires_in` never means for ever when there
 /// is a way to renew.
 pub(super) fn token_set(
     provider: &Provider,
@@ -194,15 +195,15 @@ pub(super) fn token_set(
     asked: OffsetDateTime,
 ) -> TokenSet {
     let seconds = |seconds: u32| Duration::seconds(seconds.into());
-    let (refresh_token, refresh_token_expire_time) = match &grant.refresh_token {
-        Some(token) => {
-            let default = provider.refresh_token_expires_in().map(seconds);
-            let lifetime = grant.refresh_token_expires_in.or(default);
-            (Some(token.clone()), lifetime.map(|lifetime| asked + lifetime))
-        }
-        None => {
-            old.map(|(old, _)| (old.refresh_token.clone(), old.refresh_token_expire_time)).unwrap_or_default()
-        }
+    let said = grant.refresh_token_expires_in.filter(|lifetime| lifetime.is_positive());
+    let said = said.map(|lifetime| asked + lifetime);
+    let (refresh_token, refresh_token_expire_time) = if let Some(token) = &grant.refresh_token {
+        let default = || provider.refresh_token_expires_in().map(|lifetime| asked + seconds(lifetime));
+        (Some(token.clone()), said.or_else(default))
+    } else {
+        let old = old.and_then(|(old, _)| Some((old.refresh_token.clone()?, old.refresh_token_expire_time)));
+        // What is said then is said of the old one, which lives on.
+        old.map(|(token, end)| (Some(token), said.or(end))).unwrap_or_default()
     };
     let renewable = refresh_token.is_some() || grant_type == GrantType::ClientCredentials;
     let like_the_last = || old.and_then(|(old, came)| Some(old.expire_time? - came));

@@ -48,4 +48,8 @@ pub enum Defence {
     Backoff,
     /// `owned_task`: a refresh ends though its caller has gone.
     OwnedTask,
+    /// `heartbeat`: a lease lasts as long as the work does.
+    Heartbeat,
+    /// `takeover`: who takes over from a server that has not finished gives it the time to store what it has.
+    Takeover,
 }

@@ -78,11 +78,6 @@ impl HttpClient {
         Ok(Self { client, options: self.options.clone() })
     }
 
-    /// How long a call may take in all.
-    pub(super) fn timeout(&self) -> Duration {
-        self.options.timeout
-    }
-
     /// Sends a request that is not one for tokens, with the same limits.
     pub async fn fetch(&self, request: oauth2::HttpRequest) -> Result<oauth2::HttpResponse, Failure> {
         let mut answer = self.send(request).await?;

@@ -5,8 +5,8 @@ use oauth2::http::StatusCode;
 use super::{Endpoints, Failure, OAuthClient, Registration, http::Answer, response::refused};
 use crate::model::{SecretMap, SecretString, TokenSet};
 
-/// Says that a token is dead: to the one who wants it dead, no failure.
-const DEAD: [&str; 2] = ["invalid_token", "invalid_grant"];
+/// Says that a token is dead: to the one who wants it dead, no failure. The last is Slack's.
+const DEAD: [&str; 3] = ["invalid_token", "invalid_grant", "token_expired"];
 /// Says that tokens of this type cannot be revoked (RFC 7009, section 2.2.1).
 const UNSUPPORTED: &str = "unsupported_token_type";
 
@@ -24,8 +24,8 @@ pub enum Revoked {
 impl OAuthClient {
     /// Ends the grant that these tokens of OAuth 2.0 belong to. What is dead already counts as done.
     ///
-    /// Refused with `invalid_token`: the provider's way takes an access token only, and this one is dead, but its refresh token
-    /// may live. With a new access token it can be tried again.
+    /// Refused with `invalid_token`: the provider's way takes an access token only, and this one is dead or unknown, but its
+    /// refresh token may live. With a new access token it can be tried again.
     pub async fn revoke(
         &self,
         registration: Registration<'_>,
@@ -92,8 +92,10 @@ impl OAuthClient {
                     StatusCode::UNAUTHORIZED if provider.revocation_names("client_secret") => {
                         Err(Failure::Unauthorized)
                     }
-                    StatusCode::UNAUTHORIZED => Err(refused_token()),
-                    StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+                    // GitHub says of a token that has run out that it is not there.
+                    StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                        Err(refused_token())
+                    }
                     _ => self.judged(registration, &answer),
                 }
             }
@@ -101,7 +103,7 @@ impl OAuthClient {
         match self.with_secrets(registration, request).await {
             // A dead refresh token leaves nothing to revoke, and neither does a dead access token that was all there is.
             Err(failure) if is_dead(&failure) => {
-                if tokens.refresh_token.is_none() || provider.revocation_names("refresh_token") {
+                if tokens.refresh_token.is_none() || !provider.revocation_takes_access_token() {
                     Ok(Revoked::Done)
                 } else {
                     Err(refused_token())

@@ -1,13 +1,11 @@
 //! Several client secrets: one after the other until the provider knows the client, so that a secret can be replaced
 //! without an outage.
 
-use std::time::Duration;
-
 use moka::future::Cache;
 
 use super::{Failure, OAuthClient, Registration};
 use crate::{
-    model::{Integration, OffsetDateTime, SecretString, Uuid},
+    model::{OffsetDateTime, SecretString, Uuid},
     provider::AuthMethod,
 };
 
@@ -25,7 +23,8 @@ pub(super) struct Working(Cache<Version, usize>);
 
 impl OAuthClient {
     /// Makes a request with one client secret after the other, until the provider does not refuse the client. It begins with
-    /// the secret that worked last. Each request has all the time of a request.
+    /// the secret that worked last. Each request has all the time of a request: a
+    /// lease lasts as long as the work under it.
     pub(super) async fn with_secrets<'a, T, F>(
         &self,
         registration: Registration<'a>,
@@ -57,13 +56,6 @@ impl OAuthClient {
         }
         // What it said to the secret that should have worked.
         Err(refused.unwrap_or(Failure::Unauthorized))
-    }
-
-    /// How much longer than one request those with all secrets of an integration may take: a lease outlasts them, too.
-    #[must_use]
-    pub fn further_tries(&self, integration: &Integration) -> Duration {
-        let secrets = integration.client_secrets().count();
-        self.http.timeout() * u32::try_from(secrets.saturating_sub(1)).unwrap_or(u32::MAX)
     }
 }
 

@@ -82,6 +82,12 @@ impl Provider {
         self.revocation.as_ref().is_some_and(|request| request.names(credential))
     }
 
+    /// Whether that request ends the grant of an access token, which must be alive for it, and not of a refresh token.
+    #[must_use]
+    pub fn revocation_takes_access_token(&self) -> bool {
+        self.has_revocation() && !self.revocation_names("refresh_token")
+    }
+
     /// The request that ends a grant, if the entry has one.
     pub fn revocation(&self, config: &Config, credentials: &SecretMap) -> Result<Option<ApiRequest>> {
         self.revocation.as_ref().map(|request| self.request(request, config, credentials)).transpose()

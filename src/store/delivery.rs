@@ -40,9 +40,21 @@ impl Store {
             // None of them is deleted meanwhile: a delivery without its webhook would fail all.
             .lock(LockType::KeyShare);
         let webhooks = query.all(transaction).await.map_err(failed)?;
-        let webhooks = webhooks.into_iter().map(super::webhook::webhook).collect::<Result<Vec<_>>>()?;
+        // What makes no sense is nobody's but its own misfortune: the feed goes on without it.
+        let webhooks: Vec<_> = webhooks
+            .into_iter()
+            .filter_map(|row| {
+                let id = row.id;
+                let webhook = super::webhook::webhook(row);
+                webhook.inspect_err(|error| tracing::error!(webhook = %id, %error, "it is told nothing")).ok()
+            })
+            .collect();
         let mut rows = Vec::new();
         for (event, position) in events {
+            if let Err(error) = column::time(event.time) {
+                tracing::error!(event = %event.id, %error, "no webhook is told of it");
+                continue;
+            }
             let wanting = webhooks
                 .iter()
                 .filter(|it| it.project_id.as_str() == event.project_id && it.wants(&event.r#type));

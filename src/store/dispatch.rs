@@ -7,11 +7,13 @@
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     QueryTrait as _,
-    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query},
+    sea_query::{Expr, ExprTrait as _, Query},
 };
 
 use super::{
-    Store, column,
+    Store,
+    claim::claiming,
+    column,
     delivery::delivery,
     entity::{
         webhook as hook,
@@ -65,7 +67,7 @@ impl Store {
         now: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<Vec<Delivery>> {
-        let mut oldest = Entity::find()
+        let oldest = Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::WebhookId.eq(webhook))
@@ -74,18 +76,19 @@ impl Store {
             .order_by_asc(Column::Id)
             .limit(limit)
             .into_query();
-        // Rows that somebody else claims in this moment are passed over, not waited for. SQLite has one writer anyway.
-        oldest.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        let claimed = Entity::update_many()
+        let claim = Entity::update_many()
             .col_expr(Column::NextTime, Expr::value(column::micros(until)))
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
             .col_expr(Column::AttemptTime, Expr::value(column::micros(now)))
-            .filter(Column::Id.in_subquery(oldest))
-            .filter(Column::NextTime.lte(column::micros(now)))
-            .exec_with_returning(&self.db)
-            .await
-            .map_err(failed)?;
-        claimed.into_iter().map(delivery).collect()
+            .filter(Column::NextTime.lte(column::micros(now)));
+        let claim = claiming(claim, Column::Id, oldest);
+        let claimed = claim.exec_with_returning(&self.db).await.map_err(failed)?;
+        // A row that makes no sense holds up nobody but itself: it comes again when its claim runs out.
+        let readable = claimed.into_iter().filter_map(|row| {
+            let delivery = delivery(row).inspect_err(|error| tracing::error!(%webhook, %error, "a delivery"));
+            delivery.ok()
+        });
+        Ok(readable.collect())
     }
 
     /// Notes what came of a try, in the delivery that was claimed and in its webhook. Tells whether the webhook, which then

@@ -5,13 +5,15 @@
 //! the one row of another.
 
 use sea_orm::{
-    ColumnTrait as _, DbBackend, EntityTrait as _, ExprTrait as _, FromQueryResult, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _, QueryTrait as _,
-    sea_query::{Expr, LockBehavior, LockType, Query},
+    ColumnTrait as _, EntityTrait as _, ExprTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, QueryTrait as _,
+    sea_query::{Expr, Query},
 };
 
 use super::{
-    Store, column,
+    Store,
+    claim::claiming,
+    column,
     connection::connection,
     entity::{
         connection::{Column, Entity, Model},
@@ -35,6 +37,8 @@ pub struct DueLimits {
 pub struct Due {
     /// The connection.
     pub connection: Connection,
+    /// The token set that it had then.
+    pub generation: i64,
     /// Until when it is claimed: its due time now.
     pub claimed_until: OffsetDateTime,
 }
@@ -70,7 +74,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Vec<Due>> {
         let claimed_until = now + limits.claim;
-        let mut oldest = Entity::find()
+        let oldest = Entity::find()
             .select_only()
             .column(Column::Id)
             .filter(Column::ProjectId.eq(project.as_str()))
@@ -78,21 +82,16 @@ impl Store {
             .order_by_asc(Column::DueTime)
             .limit(limits.rows)
             .into_query();
-        if self.db.get_database_backend() != DbBackend::Sqlite {
-            // Rows that somebody else claims in this moment are passed over, not waited for.
-            oldest.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-        }
-        let claimed: Vec<Model> = Entity::update_many()
+        let claim = Entity::update_many()
             .col_expr(Column::DueTime, Expr::value(column::micros(claimed_until)))
-            .filter(Column::Id.in_subquery(oldest))
-            .filter(Column::DueTime.lte(column::micros(now)))
-            .exec_with_returning(&self.db)
-            .await
-            .map_err(failed)?;
+            .filter(Column::DueTime.lte(column::micros(now)));
+        let claim = claiming(claim, Column::Id, oldest);
+        let claimed: Vec<Model> = claim.exec_with_returning(&self.db).await.map_err(failed)?;
         // A row that makes no sense holds up nobody but itself: it is looked at again when its claim runs out.
         let readable = claimed.into_iter().filter_map(|row| {
+            let generation = row.generation;
             let connection = connection(row).inspect_err(|error| tracing::error!(%error, "a due row"));
-            Some(Due { connection: connection.ok()?, claimed_until })
+            Some(Due { connection: connection.ok()?, generation, claimed_until })
         });
         Ok(readable.collect())
     }

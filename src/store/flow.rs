@@ -1,7 +1,8 @@
 //! Flows: found by digests, taken once.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    QueryTrait as _, sea_query::Expr,
 };
 
 use super::{
@@ -199,10 +200,12 @@ impl Store {
         Ok(done.rows_affected)
     }
 
-    /// Deletes flows that expired before the given time. Tells how many.
-    pub async fn purge_flows(&self, before: OffsetDateTime) -> Result<u64> {
+    /// Deletes flows that expired before the given time, at most so many. Tells how many.
+    pub async fn purge_flows(&self, before: OffsetDateTime, limit: u64) -> Result<u64> {
+        let old = Column::ExpireTime.lt(column::micros(before));
+        let some = Entity::find().select_only().column(Column::Id).filter(old).limit(limit).into_query();
         let done = Entity::delete_many()
-            .filter(Column::ExpireTime.lt(column::micros(before)))
+            .filter(Column::Id.in_subquery(some))
             .exec(&self.db)
             .await
             .map_err(failed)?;

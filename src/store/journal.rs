@@ -1,8 +1,9 @@
 //! The journal of refreshes: a line before the provider is asked, and what came of it after.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, QuerySelect as _,
-    sea_query::Expr,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QuerySelect as _, QueryTrait as _,
+    sea_query::{Expr, ExprTrait as _},
 };
 
 use super::{
@@ -72,10 +73,21 @@ impl Store {
         Ok(query.one(&self.db).await.map_err(failed)?.map(|line| line.id))
     }
 
-    /// Deletes lines of the journal that began before this time. Tells how many.
-    pub async fn purge_attempts(&self, before: OffsetDateTime) -> Result<u64> {
+    /// How many attempts have replaced this token set, or one after it.
+    pub(super) async fn count_committed(&self, connection: &Connection, generation: i64) -> Result<u64> {
+        let query = Entity::find()
+            .filter(Column::ConnectionRowId.eq(connection.row_id))
+            .filter(Column::Generation.gte(generation))
+            .filter(Column::Outcome.eq(AttemptOutcome::Committed.as_str()));
+        query.count(&self.db).await.map_err(failed)
+    }
+
+    /// Deletes lines of the journal that began before this time, at most so many. Tells how many.
+    pub async fn purge_attempts(&self, before: OffsetDateTime, limit: u64) -> Result<u64> {
+        let old = Column::StartTime.lt(column::micros(before));
+        let some = Entity::find().select_only().column(Column::Id).filter(old).limit(limit).into_query();
         let done = Entity::delete_many()
-            .filter(Column::StartTime.lt(column::micros(before)))
+            .filter(Column::Id.in_subquery(some))
             .exec(&self.db)
             .await
             .map_err(failed)?;
@@ -100,7 +112,7 @@ pub(super) async fn end_attempt(
     end_attempts(db, Condition::all().add(Column::Id.eq(lease.attempt)), outcome, now).await.map(drop)
 }
 
-/// Tells how many.
+/// Ends these attempts, and tells how many. What is known to be lost stays so, unless it turns up.
 pub(super) async fn end_attempts(
     db: &impl ConnectionTrait,
     which: Condition,
@@ -110,9 +122,8 @@ pub(super) async fn end_attempts(
     let done = Entity::update_many()
         .col_expr(Column::Outcome, Expr::value(outcome.as_str()))
         .col_expr(Column::EndTime, Expr::value(column::micros(now)))
-        .filter(which)
-        .exec(db)
-        .await
-        .map_err(failed)?;
-    Ok(done.rows_affected)
+        .filter(which);
+    let lost = Column::Outcome.ne(AttemptOutcome::Lost.as_str()).or(Column::Outcome.is_null());
+    let done = if outcome == AttemptOutcome::Committed { done } else { done.filter(lost) };
+    Ok(done.exec(db).await.map_err(failed)?.rows_affected)
 }

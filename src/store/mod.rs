@@ -5,6 +5,7 @@
 //! every replica and on any PostgreSQL-compatible engine; no transaction is open across a call to a provider. Secrets are
 //! sealed on the way in and opened on the way out, here and nowhere else.
 
+mod claim;
 mod column;
 mod connection;
 mod delivery;
@@ -176,11 +177,17 @@ fn is_gone(error: &DbErr) -> bool {
 }
 
 /// Codes of failures that pass: PostgreSQL's classes connection exception (08), insufficient resources (53) and operator
-/// intervention (57P), serialization failure, deadlock and read-only transaction; SQLite's BUSY and LOCKED.
+/// intervention (57P), serialization failure, deadlock and read-only transaction; SQLite's BUSY, LOCKED, READONLY, IOERR and
+/// FULL.
 fn is_passing(code: &str) -> bool {
-    const CODES: [&str; 8] = ["40001", "40P01", "25006", "5", "6", "261", "262", "517"];
-    ["08", "53", "57P"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-        || CODES.contains(&code)
+    const SQLSTATES: [&str; 3] = ["40001", "40P01", "25006"];
+    const SQLITE: [u32; 5] = [5, 6, 8, 10, 13];
+    if code.len() == 5 {
+        let class = ["08", "53", "57P"].iter().any(|class| code.starts_with(class));
+        return class || SQLSTATES.contains(&code);
+    }
+    // The lowest byte says what kind it is.
+    code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xff)))
 }
 
 /// Whether a row that another one needs is gone, or a row is still needed.

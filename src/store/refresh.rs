@@ -71,11 +71,10 @@ impl Store {
             attempt: uuid_v7(&*self.random, now)?,
             interrupts: false,
         };
-        let length = i64::try_from(length.whole_microseconds()).unwrap_or(i64::MAX);
         let transaction = self.db.begin().await.map_err(failed)?;
         let done = Entity::update_many()
             .col_expr(Column::Epoch, Expr::value(lease.epoch))
-            .col_expr(Column::LeaseUntil, self.database_now().add(length))
+            .col_expr(Column::LeaseUntil, self.lease_until(length))
             .filter(of(connection))
             .filter(Column::Epoch.eq(credentials.epoch))
             .filter(Column::Generation.eq(credentials.generation))
@@ -104,6 +103,27 @@ impl Store {
         attempt::Entity::insert(row).exec_without_returning(&transaction).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         Ok(Some(lease))
+    }
+
+    /// Makes a lease last that long from now on, if it still holds. Tells whether it does.
+    pub async fn extend_lease(
+        &self,
+        connection: &Connection,
+        lease: &Lease,
+        length: Duration,
+    ) -> Result<bool> {
+        let done = Entity::update_many()
+            .col_expr(Column::LeaseUntil, self.lease_until(length))
+            .filter(held(connection, lease))
+            .filter(Column::LeaseUntil.is_not_null())
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(done.rows_affected == 1)
+    }
+
+    fn lease_until(&self, length: Duration) -> SimpleExpr {
+        self.database_now().add(i64::try_from(length.whole_microseconds()).unwrap_or(i64::MAX))
     }
 
     /// Gives the right to refresh back, when nothing was asked of the provider.
@@ -189,11 +209,12 @@ impl Store {
             return Ok(Written::Committed);
         }
         end_attempt(&self.db, lease, AttemptOutcome::Superseded, now).await?;
-        if committed.is_some() {
-            return Ok(Written::Renewed);
-        }
         let found = Entity::find().filter(of(connection)).one(&self.db).await.map_err(failed)?;
-        Ok(if found.is_some() { Written::Replaced } else { Written::Gone })
+        let Some(row) = found else { return Ok(Written::Gone) };
+        // Each refresh since has its line. A generation without one is a new grant.
+        let refreshes = self.count_committed(connection, lease.generation).await?;
+        let renewed = i64::try_from(refreshes).is_ok_and(|count| lease.generation + count == row.generation);
+        Ok(if renewed { Written::Renewed } else { Written::Replaced })
     }
 
     /// Ends an attempt that may succeed another time, if its lease still holds. Tells whether it did.

@@ -48,22 +48,6 @@ impl Store {
         revocation: &Revocation,
         now: OffsetDateTime,
     ) -> Result<()> {
-        let client = &revocation.client;
-        let payload = Payload {
-            access_token: exposed_one(&revocation.access_token),
-            refresh_token: text(revocation.refresh_token.as_ref()),
-            config: revocation.config.values.clone(),
-            secrets: exposed(&revocation.config.secrets),
-            client_id: client.client_id.clone(),
-            client_secret: text(client.client_secret.as_ref()),
-            further_client_secrets: client.further_client_secrets.iter().map(exposed_one).collect(),
-            private_key: text(client.private_key.as_ref()),
-            private_key_id: client.private_key_id.clone(),
-            certificate: client.certificate.clone(),
-        };
-        let row = row_name(revocation.id);
-        let place = Place::new(TABLE, PAYLOAD, &row, revocation.project_id.as_str());
-        let json = SecretString::from(column::json(&payload)?);
         let row = ActiveModel {
             id: Set(revocation.id),
             project_id: Set(revocation.project_id.to_string()),
@@ -71,7 +55,7 @@ impl Store {
             integration_id: Set(revocation.integration_id.to_string()),
             provider_id: Set(revocation.provider_id.to_string()),
             connection_id: Set(revocation.connection_id.to_string()),
-            payload: Set(self.keys.seal_text(&*self.random, place, &json)?),
+            payload: Set(self.seal_payload(revocation)?),
             attempts: Set(0),
             next_time: Set(column::micros(now)),
             create_time: Set(column::micros(now)),
@@ -107,11 +91,27 @@ impl Store {
                 .await
                 .map_err(failed)?;
             if done.rows_affected == 1 {
-                let create_time = column::time(row.create_time)?;
-                claimed.push((self.revocation(row)?, create_time));
+                let id = row.id;
+                let opened = column::time(row.create_time).and_then(|time| Ok((self.revocation(row)?, time)));
+                // One that makes no sense holds up nobody but itself: it comes again when its claim runs out.
+                match opened {
+                    Ok(opened) => claimed.push(opened),
+                    Err(error) => tracing::error!(revocation = %id, %error, "tokens cannot be revoked"),
+                }
             }
         }
         Ok(claimed)
+    }
+
+    /// Puts the tokens of this revocation in the place of those that they have replaced.
+    pub async fn put_revocation_tokens(&self, revocation: &Revocation) -> Result<()> {
+        Entity::update_many()
+            .col_expr(Column::Payload, Expr::value(self.seal_payload(revocation)?))
+            .filter(Column::Id.eq(revocation.id))
+            .exec(&self.db)
+            .await
+            .map_err(failed)?;
+        Ok(())
     }
 
     /// Tries a revocation again at this time.
@@ -129,6 +129,26 @@ impl Store {
     pub async fn delete_revocation(&self, id: Uuid) -> Result<()> {
         Entity::delete_by_id(id).exec(&self.db).await.map_err(failed)?;
         Ok(())
+    }
+
+    fn seal_payload(&self, revocation: &Revocation) -> Result<Vec<u8>> {
+        let client = &revocation.client;
+        let payload = Payload {
+            access_token: exposed_one(&revocation.access_token),
+            refresh_token: text(revocation.refresh_token.as_ref()),
+            config: revocation.config.values.clone(),
+            secrets: exposed(&revocation.config.secrets),
+            client_id: client.client_id.clone(),
+            client_secret: text(client.client_secret.as_ref()),
+            further_client_secrets: client.further_client_secrets.iter().map(exposed_one).collect(),
+            private_key: text(client.private_key.as_ref()),
+            private_key_id: client.private_key_id.clone(),
+            certificate: client.certificate.clone(),
+        };
+        let row = row_name(revocation.id);
+        let place = Place::new(TABLE, PAYLOAD, &row, revocation.project_id.as_str());
+        let json = SecretString::from(column::json(&payload)?);
+        self.keys.seal_text(&*self.random, place, &json)
     }
 
     fn revocation(&self, row: Model) -> Result<Revocation> {

@@ -2,15 +2,21 @@
 
 use sea_orm::ConnectionTrait as _;
 use tokenwell::{
-    api::pb::auth::v1::{WatchRequest, watch_response::Status},
+    api::pb::{
+        auth::v1::{WatchRequest, watch_response::Status},
+        connection::v1::GetRequest,
+    },
     model::{Action, Duration, Failpoints, Point},
 };
 use tonic::Code;
 
 use crate::support::{
-    Browser, Database, ManualClock, Options, TestProvider, TestServer, assert_refused,
-    server::begin,
-    steps::{walk, works},
+    Acme, Browser, Database, ManualClock, Options, TestProvider, TestServer,
+    acme::plain,
+    assert_refused,
+    database::Kind,
+    server::{begin, get},
+    steps::{complete, until, walk, works},
 };
 
 /// Makes the next writes of tokens fail with this SQLSTATE. A sequence counts them, since it is not rolled back.
@@ -85,7 +91,7 @@ async fn a_failure_that_passes_is_unavailable() {
         let (_, callback) = walk(&server, &mut Browser::new(), begin("sandbox", "u1")).await;
         fail_writes(&database, 100, sqlstate).await;
         let query = callback.query().unwrap();
-        let refused = crate::support::steps::complete(&server, &server.key, query).await;
+        let refused = complete(&server, &server.key, query).await;
         let refusal = assert_refused(refused, code, reason);
         assert_eq!(refusal.retry.is_some(), code == Code::Unavailable);
         assert!(!refusal.message.contains("trouble"), "{}", refusal.message);
@@ -125,4 +131,45 @@ async fn a_server_that_dies_with_a_grant_in_its_hands_leaves_the_connection_as_i
     assert!(works(&provider, &token.access_token).await);
     server.connect("sandbox", "u1").await;
     assert_eq!((provider.sandbox.book().exchanges, provider.sandbox.book().refreshes), (3, 0));
+}
+
+/// Before a single-use token is shown, the database has taken a line: if it takes none, the provider is not asked.
+#[tokio::test]
+async fn without_a_line_in_the_journal_nothing_is_asked_and_what_works_is_served() {
+    let (server, provider, database) = stage().await;
+    server.connect("sandbox", "u1").await;
+    let (_, old) = server.token("sandbox", "u1").await.unwrap();
+    let db = database.connect().await;
+    for sql in [
+        "CREATE FUNCTION read_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'trouble' USING ERRCODE = '25006'; END $$",
+        "CREATE TRIGGER read_only BEFORE INSERT ON refresh_attempts EXECUTE FUNCTION read_only()",
+    ] {
+        db.execute_unprepared(sql).await.unwrap();
+    }
+    server.clock.advance(Duration::minutes(30));
+    let fresher = prost_types::Duration { seconds: 45 * 60, nanos: 0 };
+    let request = GetRequest { min_ttl: Some(fresher), ..get("sandbox", "u1") };
+    assert_eq!(server.get(request).await.unwrap().1.access_token, old.access_token);
+    server.clock.advance(Duration::minutes(30));
+    assert_refused(server.token("sandbox", "u1").await, Code::Unavailable, "STORE_UNAVAILABLE");
+    assert_eq!(provider.sandbox.book().refreshes, 0);
+    db.execute_unprepared("DROP TRIGGER read_only ON refresh_attempts").await.unwrap();
+    db.close().await.unwrap();
+    let (_, new) = server.token("sandbox", "u1").await.unwrap();
+    assert!(works(&provider, &new.access_token).await);
+}
+
+/// Its commit may have succeeded without a confirmation.
+#[tokio::test]
+async fn a_grant_whose_fate_is_unknown_is_not_revoked() {
+    let entry = "authorization_endpoint = \"PROVIDER/authorize\"\ntoken_endpoint = \"PROVIDER/token\"\n\
+                 revocation_endpoint = \"PROVIDER/revoke\"\n";
+    let acme = Acme::on(Kind::Postgres, plain(), entry).await;
+    let (_, callback) = acme.callback(&[]).await;
+    fail_writes(&acme.database, 100, "57P01").await;
+    let refused = complete(&acme.server, &acme.server.key, callback.query().unwrap()).await;
+    assert_refused(refused, Code::Unavailable, "STORE_UNAVAILABLE");
+    until(async || acme.server.flows().under_way(), |count| *count == 0).await;
+    assert_eq!((acme.server.flows().revoke_due().await.unwrap(), acme.count("/revoke")), (0, 0));
 }

@@ -15,13 +15,6 @@ use crate::model::{
     Webhook, WebhookUpdate, uuid_v7, webhook_secret,
 };
 
-/// How long deliveries are kept after they were delivered.
-const KEEP_DELIVERED: Duration = Duration::days(7);
-/// How long they are kept after they died, or wait for a webhook that is disabled.
-const KEEP_DEAD: Duration = Duration::days(30);
-/// How many are purged at once.
-const PURGE_ROWS: u64 = 1000;
-
 /// A new webhook, as a caller writes it.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
@@ -149,12 +142,5 @@ impl Flows {
         }
         self.nudge_webhooks();
         Ok(count)
-    }
-
-    /// Deletes deliveries that ended long ago, and secrets that no longer sign. Tells how many deliveries.
-    pub async fn purge_webhooks(&self) -> Result<u64> {
-        let now = self.now();
-        self.store().wipe_webhook_secrets(now).await?;
-        self.store().purge_deliveries(now - KEEP_DELIVERED, now - KEEP_DEAD, PURGE_ROWS).await
     }
 }

@@ -57,7 +57,7 @@ const POINTS: [(&str, Point); 5] = [
     ("refresh.after_commit", Point::RefreshAfterCommit),
     ("redeem.after_exchange", Point::RedeemAfterExchange),
 ];
-const DEFENCES: [(&str, Defence); 7] = [
+const DEFENCES: [(&str, Defence); 9] = [
     ("coalescing", Defence::Coalescing),
     ("lease", Defence::Lease),
     ("journal", Defence::Journal),
@@ -65,6 +65,8 @@ const DEFENCES: [(&str, Defence); 7] = [
     ("reread", Defence::Reread),
     ("backoff", Defence::Backoff),
     ("owned_task", Defence::OwnedTask),
+    ("heartbeat", Defence::Heartbeat),
+    ("takeover", Defence::Takeover),
 ];
 const ACTIONS: [(&str, Action); 4] =
     [("abort", Action::Abort), ("hold", Action::Hold), ("panic", Action::Panic), ("fail", Action::Fail)];

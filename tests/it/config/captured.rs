@@ -261,3 +261,36 @@ async fn a_lookup_that_fails_on_a_refresh_keeps_the_old_values_and_the_new_token
     }
     Ok(())
 }
+
+/// Of what a refresh tells and a caller has set at the same time, the caller's word counts.
+#[tokio::test]
+async fn a_lookup_does_not_undo_what_a_caller_sets_meanwhile() -> TestResult {
+    let acme = Acme::new(plain(), LOOKUP).await;
+    accounts(&acme, "1", "ada");
+    acme.connect(&[]).await;
+    accounts(&acme, "2", "bob");
+    acme.gate.close();
+    let change = async {
+        acme.gate.arrived(1).await;
+        let updated = acme.update_config(&[("account", "7")]).await;
+        acme.gate.open();
+        updated
+    };
+    let (forced, updated) = tokio::join!(acme.force(), change);
+    (forced?, updated?);
+    assert_eq!(acme.config().await, sorted(&[("account", "7"), ("owner", "bob")]));
+    Ok(())
+}
+
+/// The code is spent by then: a moment's failure must not cost it.
+#[tokio::test]
+async fn a_lookup_that_fails_for_a_moment_is_made_again() {
+    let entry = LOOKUP.replace("/accounts", "/userinfo").replace("/0/id", "/sub").replace("[0-9]+", ".+");
+    let acme = Acme::new(plain(), &entry).await;
+    acme.detour.answer_times("/userinfo", 503, "{}", 2);
+    acme.connect(&[]).await;
+    assert!(acme.config().await.contains_key("account"));
+    acme.detour.answer_times("/userinfo", 503, "{}", 3);
+    let answer = acme.try_connect(&[]).await;
+    assert_eq!(answer.result("data-status"), "error", "{}", answer.body);
+}

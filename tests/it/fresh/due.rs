@@ -1,38 +1,27 @@
 //! What servers do unasked.
 
 use futures::future::join_all;
-use sea_orm::{ConnectionTrait as _, Statement};
+use sea_orm::ConnectionTrait as _;
 use tokenwell::{
     api::pb::connection::v1::{Connection, ReauthorizationReason, State},
-    model::{Clock as _, Duration},
+    model::Duration,
     sandbox::{ExpiresIn, Failure, IssuesRefreshToken, Quirks},
 };
 use tonic::Status;
 
 use super::{connect, connected, refreshes};
 use crate::support::{
-    Acme, TestResult,
+    TestResult,
     acme::{ACME, plain},
     database::Kind,
-    steps::{basic, until, works},
+    steps::{basic, due_in, until, works},
 };
 
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
-/// In how many minutes the connection is due.
-async fn due_in(acme: &Acme) -> i64 {
-    let db = acme.database.connect().await;
-    let sql = "SELECT due_time FROM connections WHERE connection_id = 'ada'";
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
-    let due: i64 = row.unwrap().try_get_by_index(0).unwrap();
-    db.close().await.unwrap();
-    let now = acme.clock.now().unix_timestamp_nanos() / 1_000;
-    i64::try_from((i128::from(due) - now) / 60_000_000).unwrap()
-}
-
 async fn tokens_are_renewed_before_anybody_asks(kind: Kind) -> TestResult {
     let acme = connected(kind, plain(), "").await;
-    let due = due_in(&acme).await;
+    let due = due_in(&acme.database, &acme.clock).await;
     assert!((45..=54).contains(&due), "due in {due} minutes");
     // Two servers look after them, and each is renewed once.
     for name in NAMES {
@@ -73,7 +62,7 @@ async fn a_refresh_token_that_dies_of_idleness_is_kept_alive() -> TestResult {
     let quirks = Quirks { expires_in: ExpiresIn::Never, ..plain() };
     let more = "refresh_token_idle_expires_in = 2592000\ndefault_expires_in = 31536000\n";
     let acme = connected(Kind::Sqlite, quirks, more).await;
-    let days = due_in(&acme).await / (24 * 60);
+    let days = due_in(&acme.database, &acme.clock).await / (24 * 60);
     assert!((15..=21).contains(&days), "due in {days} days");
     let _server = acme.background().await;
     acme.clock.advance(Duration::days(22));
@@ -121,6 +110,29 @@ async fn a_connection_that_does_not_open_holds_nobody_up() -> TestResult {
     acme.clock.advance(Duration::minutes(54));
     let renewed = |it: &Connection| it.refresh_time != it.create_time;
     until(async || basic(&acme.server, ACME, "bob").await.unwrap(), renewed).await;
+    assert_eq!(refreshes(&acme), 1);
+    Ok(())
+}
+
+/// Between the claim and the look at the row somebody else has renewed it: it is not renewed once more.
+#[tokio::test]
+async fn a_row_that_has_moved_on_since_it_was_claimed_is_left_alone() -> TestResult {
+    let acme = connected(Kind::Sqlite, plain(), "").await;
+    let db = acme.database.connect().await;
+    // As if: what a claim gives is what the row was before this.
+    let meanwhile = "CREATE TRIGGER meanwhile AFTER UPDATE OF due_time ON connections BEGIN
+                     UPDATE connections SET generation = generation + 1; END";
+    db.execute_unprepared(meanwhile).await?;
+    acme.clock.advance(Duration::minutes(54));
+    assert_eq!(acme.server.flows().look_after_due().await?, 1);
+    acme.server.flows().drain().await;
+    assert_eq!(refreshes(&acme), 0);
+
+    db.execute_unprepared("DROP TRIGGER meanwhile").await?;
+    acme.clock.advance(Duration::minutes(5));
+    let server = acme.replica().await;
+    assert_eq!(server.flows().look_after_due().await?, 1);
+    server.flows().drain().await;
     assert_eq!(refreshes(&acme), 1);
     Ok(())
 }

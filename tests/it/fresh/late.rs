@@ -5,7 +5,8 @@ use futures::future::join;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use tokenwell::{
     api::pb::connection::v1::GetRequest,
-    model::{Action, Duration, Failpoints, Point},
+    model::{Action, Clock as _, Duration, Failpoints, Point},
+    sandbox::{ExpiresIn, Quirks},
 };
 use tonic::Code;
 
@@ -187,5 +188,31 @@ async fn a_stopping_server_gives_back_what_it_has_claimed() -> TestResult {
     assert_eq!((refreshes(&acme), journal(&acme).await.len()), (0, 0));
     let _other = acme.background().await;
     until(async || refreshes(&acme), |count| *count == 1).await;
+    Ok(())
+}
+
+/// Whoever wants the next token does not wait for what is asked about the last one, and that says nothing of the next.
+#[tokio::test]
+async fn a_slow_introspection_holds_up_no_token_and_corrects_no_other() -> TestResult {
+    let more = "introspection_endpoint = \"PROVIDER/introspect\"\ndefault_expires_in = 1800\n";
+    let quirks = Quirks { expires_in: ExpiresIn::Never, ..plain() };
+    let acme = connected(Kind::Sqlite, quirks, more).await;
+    let introspections = async || acme.provider.sandbox.book().introspections;
+    acme.clock.advance(Duration::hours(1));
+    acme.gate.close_at("/introspect");
+    let next = async {
+        acme.gate.arrived(1).await;
+        acme.clock.advance(Duration::minutes(30));
+        acme.answer_next(r#"{"access_token":"second","expires_in":600,"refresh_token":"r"}"#);
+        let token = acme.token().await;
+        acme.gate.open();
+        token
+    };
+    let (first, second) = join(acme.token(), next).await;
+    assert_eq!((first?, second?), ("second".to_owned(), "second".to_owned()));
+    until(introspections, |count| *count == 2).await;
+    until(async || acme.server.flows().under_way(), |count| *count == 0).await;
+    let (_, token) = acme.server.token(ACME, ADA).await?;
+    assert_eq!(token.expire_time.unwrap().seconds - acme.clock.now().unix_timestamp(), 600);
     Ok(())
 }

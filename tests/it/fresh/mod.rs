@@ -1,12 +1,15 @@
 //! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
 
+mod alive;
 mod apart;
 mod behind;
 mod broken;
 mod due;
 mod late;
 mod lifetime;
+mod own_way;
 mod pause;
+mod purge;
 mod revoke;
 mod tries;
 

@@ -163,11 +163,18 @@ async fn a_no_to_one_grant_says_nothing_of_the_others() -> TestResult {
         assert_eq!(refusal.metadata["reauthorization_reason"], "GRANT_REFUSED");
     }
     acme.server.token(ACME, NAMES[7]).await?;
-    for (error, reason) in [("login_required", "INTERACTION_REQUIRED")] {
-        acme.refuse_next(error);
-        let refused = acme.server.token(ACME, NAMES[6]).await;
-        let refusal = assert_refused(refused, Code::FailedPrecondition, "NEEDS_REAUTHORIZATION");
-        assert_eq!(refusal.metadata["reauthorization_reason"], reason);
-    }
     Ok(())
+}
+
+/// OpenID Connect Core, section 3.1.2.6.
+#[tokio::test]
+async fn some_errors_want_the_end_user() {
+    let acme = expired().await;
+    let errors = ["interaction_required", "login_required", "consent_required", "account_selection_required"];
+    for (name, error) in NAMES.iter().zip(errors) {
+        acme.refuse_next(error);
+        let refused = acme.server.token(ACME, name).await;
+        let refusal = assert_refused(refused, Code::FailedPrecondition, "NEEDS_REAUTHORIZATION");
+        assert_eq!(refusal.metadata["reauthorization_reason"], "INTERACTION_REQUIRED", "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use sea_orm::ConnectionTrait as _;
 use tokenwell::{
     api::pb::{connection::v1::DeleteRequest, integration::v1::DeleteRequest as IntegrationDelete},
     model::Duration,
@@ -16,7 +17,7 @@ use crate::support::{
     acme::{ACME, ADA, plain},
     assert_refused,
     database::Kind,
-    steps::{complete, until, works},
+    steps::{complete, in_outbox, until, works},
 };
 
 const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
@@ -30,8 +31,8 @@ async fn revocations(acme: &Acme, count: u64) {
 }
 
 /// How many are left in the outbox.
-async fn left(acme: &Acme) -> i64 {
-    acme.database.number("SELECT count(*) FROM revocations").await
+pub(super) async fn left(acme: &Acme) -> i64 {
+    in_outbox(&acme.database).await
 }
 
 async fn a_deleted_connection_is_revoked(kind: Kind) -> TestResult {
@@ -198,6 +199,35 @@ async fn tokens_of_a_flow_that_fails_after_the_exchange_are_revoked() {
     let answer = acme.try_connect(&[]).await;
     assert_eq!(answer.result("data-status"), "error", "{}", answer.body);
     revocations(&acme, 1).await;
+}
+
+/// One that makes no sense holds up none of the others.
+#[tokio::test]
+async fn a_revocation_that_does_not_open_holds_nobody_up() -> TestResult {
+    let acme = stage(Kind::Sqlite).await;
+    super::connect(&acme, "bob").await;
+    acme.detour.answer("/revoke", 503, "{}");
+    delete(&acme).await?;
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: "bob".to_owned(),
+        ..DeleteRequest::default()
+    };
+    acme.server.connection(&acme.server.key).delete(request).await?;
+    let db = acme.database.connect().await;
+    db.execute_unprepared("UPDATE revocations SET payload = x'00' WHERE connection_id = 'ada'").await?;
+    acme.detour.end("/revoke");
+    let try_again = async || {
+        acme.clock.advance(Duration::hours(1));
+        acme.server.flows().revoke_due().await.unwrap();
+        acme.provider.sandbox.book().revocations
+    };
+    until(try_again, |count| *count == 1).await;
+    until(async || left(&acme).await, |left| *left == 1).await;
+    // Its key may be missing, and come back: it stays.
+    acme.clock.advance(Duration::hours(1));
+    assert_eq!((acme.server.flows().revoke_due().await?, left(&acme).await), (0, 1));
+    Ok(())
 }
 
 /// Where the entry knows of no way, there is nothing to do.

@@ -223,8 +223,8 @@ async fn only_expired_flows_are_purged(kind: Kind) {
         house.begin(&Flow { expire_time, ..house.flow(word) }, word, true).await;
     }
     let (store, expiry) = (&house.store, start() + FLOW_TTL);
-    assert_eq!(store.purge_flows(expiry).await.unwrap(), 0);
-    assert_eq!(store.purge_flows(expiry + Duration::MICROSECOND).await.unwrap(), 1);
+    assert_eq!(store.purge_flows(expiry, 10).await.unwrap(), 0);
+    assert_eq!(store.purge_flows(expiry + Duration::MICROSECOND, 10).await.unwrap(), 1);
     assert!(store.get_flow_by_state("state-old").await.unwrap().is_none());
     assert!(store.get_flow_by_state("state-new").await.unwrap().is_some());
 }

@@ -353,6 +353,6 @@ async fn the_journal_is_purged_from_its_beginning(kind: Kind) {
     let house = House::new(kind).await;
     let (connection, lease) = taken(&house).await;
     refresh(&house, &connection, &lease, "two").await;
-    assert_eq!(house.store.purge_attempts(start()).await.unwrap(), 0);
-    assert_eq!(house.store.purge_attempts(start() + Duration::SECOND).await.unwrap(), 1);
+    assert_eq!(house.store.purge_attempts(start(), 10).await.unwrap(), 0);
+    assert_eq!(house.store.purge_attempts(start() + Duration::SECOND, 10).await.unwrap(), 1);
 }

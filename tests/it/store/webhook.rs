@@ -28,7 +28,7 @@ on_both_databases!(
     a_webhook_that_is_deleted_meanwhile_holds_up_no_event,
 );
 
-fn webhook(project: &ProjectId) -> Webhook {
+pub(super) fn webhook(project: &ProjectId) -> Webhook {
     Webhook {
         id: new_id(),
         project_id: project.clone(),
@@ -45,17 +45,17 @@ fn webhook(project: &ProjectId) -> Webhook {
 }
 
 impl House {
-    async fn add_webhook(&self) -> Webhook {
+    pub(super) async fn add_webhook(&self) -> Webhook {
         let webhook = webhook(&self.project);
         self.store.insert_webhook(&webhook, &secret("whsec_one")).await.unwrap();
         webhook
     }
 
-    async fn deliveries(&self, webhook: &Webhook) -> Vec<Delivery> {
+    pub(super) async fn deliveries(&self, webhook: &Webhook) -> Vec<Delivery> {
         self.store.list_deliveries(&self.project, webhook.id, None, &page(500, "")).await.unwrap().items
     }
 
-    async fn claim(&self, webhook: &Webhook, now: OffsetDateTime) -> Vec<Delivery> {
+    pub(super) async fn claim(&self, webhook: &Webhook, now: OffsetDateTime) -> Vec<Delivery> {
         self.store.claim_deliveries(webhook.id, 4, now, now + Duration::MINUTE).await.unwrap()
     }
 }

@@ -21,16 +21,16 @@ use crate::support::{
 const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 
 /// A server whose provider has a gate, and the connection `u1`, whose token has expired.
-struct Scene {
-    server: TestServer,
-    failpoints: Failpoints,
+pub struct Scene {
+    pub server: TestServer,
+    pub failpoints: Failpoints,
     provider: TestProvider,
     gate: Gate,
-    database: Database,
+    pub database: Database,
 }
 
 impl Scene {
-    async fn without(off: &[Defence]) -> Self {
+    pub async fn without(off: &[Defence]) -> Self {
         Self::on(Kind::Sqlite, off).await
     }
 
@@ -48,7 +48,7 @@ impl Scene {
     }
 
     /// One more server on the same database.
-    async fn replica(&self, off: &[Defence]) -> TestServer {
+    pub async fn replica(&self, off: &[Defence]) -> TestServer {
         let failpoints = failpoints_without(off);
         let options = Options { failpoints, ..Options::with(&self.server.clock, &self.provider) };
         let mut server = TestServer::start(&self.database, options).await;
@@ -57,7 +57,7 @@ impl Scene {
     }
 
     /// Whether every refresh token came to the provider once.
-    fn once(&self) -> bool {
+    pub fn once(&self) -> bool {
         let book = self.provider.sandbox.book();
         assert!(!book.redemptions.is_empty(), "nothing was refreshed");
         let once = book.redemptions.values().all(|count| *count == 1);
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     /// Whether the connection is as it should be: active, with a token that works.
-    async fn is_well(&self) -> bool {
+    pub async fn is_well(&self) -> bool {
         match self.server.token("sandbox", "u1").await {
             Ok((connection, token)) => {
                 connection.state() == State::Active && works(&self.provider, &token.access_token).await
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// Lets time pass until no lease holds any more.
-    async fn leases_run_out(&self) {
+    pub async fn leases_run_out(&self) {
         let database = self.database.connect().await;
         database.execute_unprepared("UPDATE connections SET lease_until = 0").await.unwrap();
         database.close().await.unwrap();

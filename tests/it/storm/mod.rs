@@ -11,5 +11,6 @@ mod fleet;
 mod judge;
 mod proxy;
 mod report;
+mod takeover;
 mod weather;
 mod world;

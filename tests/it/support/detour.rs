@@ -22,6 +22,8 @@ struct Answer {
     status: u16,
     body: String,
     retry_after: Option<String>,
+    /// How many more requests it answers.
+    left: u64,
 }
 
 impl Detour {
@@ -32,13 +34,18 @@ impl Detour {
 
     /// Answers requests for a path with this status and this JSON from now on.
     pub fn answer(&self, path: &str, status: u16, body: &str) {
-        self.put(path, Answer { status, body: body.to_owned(), retry_after: None });
+        self.answer_times(path, status, body, u64::MAX);
+    }
+
+    /// Answers so many requests like that.
+    pub fn answer_times(&self, path: &str, status: u16, body: &str, left: u64) {
+        self.put(path, Answer { status, body: body.to_owned(), retry_after: None, left });
     }
 
     /// Answers with status 503 and this `Retry-After` from now on.
     pub fn retry_after(&self, path: &str, value: &str) {
         let retry_after = Some(value.to_owned());
-        self.put(path, Answer { status: 503, body: "{}".to_owned(), retry_after });
+        self.put(path, Answer { status: 503, body: "{}".to_owned(), retry_after, left: u64::MAX });
     }
 
     fn put(&self, path: &str, answer: Answer) {
@@ -50,10 +57,16 @@ impl Detour {
         self.0.lock().unwrap().remove(path);
     }
 
+    fn take(&self, path: &str) -> Option<Answer> {
+        let mut answers = self.0.lock().unwrap();
+        let answer = answers.get_mut(path).filter(|answer| answer.left > 0)?;
+        answer.left -= 1;
+        Some(answer.clone())
+    }
+
     async fn pass(State(detour): State<Self>, request: Request, next: Next) -> Response {
-        let answer = detour.0.lock().unwrap().get(request.uri().path()).cloned();
-        match answer {
-            Some(Answer { status, body, retry_after }) => {
+        match detour.take(request.uri().path()) {
+            Some(Answer { status, body, retry_after, .. }) => {
                 let json = [(header::CONTENT_TYPE, "application/json")];
                 let mut response = (StatusCode::from_u16(status).unwrap(), json, body).into_response();
                 let headers = response.headers_mut();

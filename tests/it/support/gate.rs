@@ -1,8 +1,8 @@
-//! A gate before the token endpoint: a test holds requests there while it does something else.
+//! A gate before the token endpoint, or another one: a test holds requests there while it does something else.
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ pub struct Gate {
     arrived: Arc<watch::Sender<usize>>,
     passes: Arc<AtomicBool>,
     delay: Arc<watch::Sender<Duration>>,
+    path: Arc<Mutex<&'static str>>,
 }
 
 impl Gate {
@@ -35,16 +36,23 @@ impl Gate {
             arrived: Arc::default(),
             passes: Arc::default(),
             delay: Arc::default(),
+            path: Arc::new(Mutex::new("/token")),
         }
     }
 
-    /// The routes with this gate before `/token`.
+    /// The routes with this gate before them.
     pub fn before(&self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self.clone(), Self::pass))
     }
 
-    /// Holds the requests that come from now on. Counts them from zero.
+    /// Holds the requests that come to the token endpoint from now on. Counts them from zero.
     pub fn close(&self) {
+        self.close_at("/token");
+    }
+
+    /// Holds those that come to this path.
+    pub fn close_at(&self, path: &'static str) {
+        *self.path.lock().unwrap() = path;
         self.arrived.send_replace(0);
         self.open.send_replace(false);
     }
@@ -73,11 +81,12 @@ impl Gate {
     pub async fn arrived(&self, count: usize) {
         let mut arrived = self.arrived.subscribe();
         let waited = timeout(Duration::from_secs(10), arrived.wait_for(|now| *now >= count)).await;
-        waited.expect("nothing came to the token endpoint").unwrap();
+        waited.expect("nothing came to the gate").unwrap();
     }
 
     async fn pass(State(gate): State<Self>, request: Request, next: Next) -> Response {
-        if request.uri().path() == "/token" && !gate.passes.swap(false, Ordering::SeqCst) {
+        let here = request.uri().path() == *gate.path.lock().unwrap();
+        if here && !gate.passes.swap(false, Ordering::SeqCst) {
             gate.arrived.send_modify(|count| *count += 1);
             gate.open.subscribe().wait_for(|open| *open).await.unwrap();
             let delay = *gate.delay.borrow();

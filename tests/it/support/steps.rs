@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use prost_types::{Struct, Value, value::Kind};
 use reqwest::{Method, StatusCode};
-use tokenwell::api::pb::{
-    auth::v1::{
-        BeginRequest, BeginResponse, Callback, CompleteRequest, CompleteResponse, Confirmation,
-        complete_request::End,
+use sea_orm::{ConnectionTrait as _, Statement};
+use tokenwell::{
+    api::pb::{
+        auth::v1::{
+            BeginRequest, BeginResponse, Callback, CompleteRequest, CompleteResponse, Confirmation,
+            complete_request::End,
+        },
+        connection::v1::{Connection, GetRequest, View},
+        project::v1::{ApiKeyKind, CreateApiKeyRequest, CreateRequest, Permission},
     },
-    connection::v1::{Connection, GetRequest, View},
-    project::v1::{ApiKeyKind, CreateApiKeyRequest, CreateRequest, Permission},
+    model::Clock as _,
 };
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 use url::Url;
 
-use super::{Browser, TestProvider, TestServer, server::get};
+use super::{Browser, Database, ManualClock, TestProvider, TestServer, server::get};
 
 /// How long what is waited for may take: well below the minute after which some things happen by themselves.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -100,6 +104,26 @@ pub fn param(url: &Url, name: &str) -> String {
 pub fn object(members: &[(&str, &str)]) -> Struct {
     let text = |text: &str| Value { kind: Some(Kind::StringValue(text.to_owned())) };
     Struct { fields: members.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect() }
+}
+
+/// In how many minutes the connection `ada` is due.
+pub async fn due_in(database: &Database, clock: &ManualClock) -> i64 {
+    let db = database.connect().await;
+    let sql = "SELECT due_time FROM connections WHERE connection_id = 'ada'";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    let due: i64 = row.unwrap().try_get_by_index(0).unwrap();
+    db.close().await.unwrap();
+    let now = clock.now().unix_timestamp_nanos() / 1_000;
+    i64::try_from((i128::from(due) - now) / 60_000_000).unwrap()
+}
+
+/// How many revocations are left in the outbox.
+pub async fn in_outbox(database: &Database) -> i64 {
+    let db = database.connect().await;
+    let sql = "SELECT count(*) FROM revocations";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    db.close().await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
 }
 
 /// Asks until the answer is the one that is waited for.

@@ -1,36 +1,39 @@
-//! The end of a grant at the provider, and what it says of a token before: straight from the room that speaks to providers.
+//! What a provider says of a token, straight from the room that speaks to providers; and the end of a grant at the provider,
+//! when its connection is deleted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokenwell::{
-    model::{
-        self, Clock as _, Duration, Integration, IntegrationId, OsRandom, ProjectId, ProviderId,
-        SecretString, TokenSet, uuid_v7,
-    },
-    oauth::{HttpClient, OAuthClient, Registration, Revoked},
+    api::pb::connection::v1::DeleteRequest,
+    model::{self, Clock as _, Integration, IntegrationId, OsRandom, ProjectId, ProviderId, uuid_v7},
+    oauth::{HttpClient, OAuthClient, Registration},
     provider::Catalog,
     sandbox::AuthMethod,
 };
+use tokio::time::timeout;
 
 use super::{
     entry::Entry,
-    house::{Actor, House, has_secret, same},
+    house::{Actor, House, has_secret, same, words},
     quirks::TTL,
     scene::Scene,
 };
-use crate::support::provider::{CLIENT_ID, CLIENT_SECRET};
+use crate::support::{
+    provider::{CLIENT_ID, CLIENT_SECRET},
+    steps::{in_outbox, until},
+};
 
-/// Asks what a token is worth and ends its grant, in the ways that the entry knows.
-pub async fn check_end(
+/// How long the end of a grant may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks what a token is worth, if the entry knows how.
+pub async fn check_introspection(
     house: &House,
     entry: &Entry,
     scene: &Scene,
-    actor: &Actor,
     token: &str,
 ) -> Result<(), String> {
-    let introspects = entry.get("introspection_endpoint").is_some();
-    let revokes = entry.get("revocation_endpoint").is_some() || entry.get("revocation").is_some();
-    if !introspects && !revokes {
+    if entry.get("introspection_endpoint").is_none() {
         return Ok(());
     }
     let http = HttpClient::new(&house.http).map_err(|error| error.to_string())?;
@@ -47,32 +50,38 @@ pub async fn check_end(
         }
     }
     let registration = Registration { provider, integration: &integration, config: &config };
-    let access_token: SecretString = token.into();
-    if introspects {
-        let found = oauth.introspect(registration, &access_token).await;
-        let found = found.map_err(|failure| format!("introspection: {failure}"))?;
-        let left = found.expire_time.map(|time| time.unix_timestamp() - house.now());
-        same("introspection", &(found.active, left), &(true, Some(TTL)))?;
-    }
-    if revokes {
-        // Of the refresh tokens of a grant each stands for all.
-        let name = entry.param("refresh_token").unwrap_or_default();
-        let requests = actor.sandbox.book().token_requests;
-        let refresh_token = requests.last().and_then(|request| request.form.get(&name));
-        let tokens = TokenSet {
-            access_token,
-            token_type: "Bearer".to_owned(),
-            expire_time: Some(house.clock.now() + Duration::HOUR),
-            refresh_token: refresh_token.map(|token| token.as_str().into()),
-            refresh_token_expire_time: None,
-        };
-        let ended = oauth.revoke(registration, &tokens).await;
-        same("revocation", &ended.map_err(|failure| failure.to_string()), &Ok(Revoked::Done))?;
-        let book = actor.sandbox.book();
-        same("revocations", &(book.revocations, book.revocation_requests.len()), &(1, 1))?;
-        same("the token works on", &actor.opens(token).await, &false)?;
-    }
-    Ok(())
+    let found = oauth.introspect(registration, &token.into()).await;
+    let found = found.map_err(|failure| format!("introspection: {failure}"))?;
+    let left = found.expire_time.map(|time| time.unix_timestamp() - house.now());
+    same("introspection", &(found.active, left), &(true, Some(TTL)))
+}
+
+/// Whether the entry knows how to end a grant.
+pub fn revokes(entry: &Entry) -> bool {
+    entry.get("revocation_endpoint").is_some() || entry.get("revocation").is_some()
+}
+
+/// Deletes a connection, and waits until its grant has ended at the provider and is out of the outbox.
+pub async fn check_revocation(
+    house: &House,
+    entry: &Entry,
+    actor: &Actor,
+    (id, token): (&str, &str),
+) -> Result<(), String> {
+    same("the token works", &actor.opens(token).await, &true)?;
+    let request = DeleteRequest {
+        integration_id: entry.id.clone(),
+        connection_id: id.to_owned(),
+        ..DeleteRequest::default()
+    };
+    let deleted = house.server.connection(&house.server.key).delete(request).await;
+    deleted.map_err(|status| format!("Delete: {}", words(&status)))?;
+    // Shorter than what most tests wait for: there are many entries.
+    let done = until(async || in_outbox(&house.database).await, |left| *left == 0);
+    timeout(PATIENCE, done).await.map_err(|_| "its grant is still in the outbox".to_owned())?;
+    let book = actor.sandbox.book();
+    same("revocations", &(book.revocations, book.revocation_requests.len()), &(1, 1))?;
+    same("the token works on", &actor.opens(token).await, &false)
 }
 
 /// The integration of an entry as the server has it.

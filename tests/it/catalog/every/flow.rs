@@ -12,7 +12,7 @@ use tokenwell::{
 use url::Url;
 
 use super::{
-    end::check_end,
+    end::{check_introspection, check_revocation, revokes},
     entry::Entry,
     house::{Actor, House, check_config, ensure, reason, same, words},
     quirks::TTL,
@@ -49,7 +49,8 @@ pub async fn authorization_code(house: &mut House, entry: &Entry, bare: bool) ->
         let begun = begun.map_err(|status| format!("Begin with more scopes: {}", words(&status)))?;
         check_page(entry, &scene, &begun, &expected_params(house, entry, &scene, &both, &user_scopes))?;
     }
-    let begun = house.server.begin(request).await.map_err(|status| format!("Begin: {}", words(&status)))?;
+    let begun = house.server.begin(request.clone()).await;
+    let begun = begun.map_err(|status| format!("Begin: {}", words(&status)))?;
     let expected = expected_params(house, entry, &scene, &scopes, &user_scopes);
     check_page(entry, &scene, &begun, &expected)?;
     approve(house, entry, &begun).await?;
@@ -68,10 +69,20 @@ pub async fn authorization_code(house: &mut House, entry: &Entry, bare: bool) ->
     check_request(house, &actor, scene.renewal.as_ref(), 2)?;
     same("refreshes", &actor.sandbox.book().refreshes, &1)?;
 
-    check_end(house, entry, &scene, &actor, &renewed).await?;
+    check_introspection(house, entry, &scene, &renewed).await?;
     actor.sandbox.revoke_all();
     let refused = house.get(entry, id, true).await.map(drop).map_err(|status| reason(&status));
     same("Get after the end of the grant", &refused, &Err("NEEDS_REAUTHORIZATION".to_owned()))?;
+    if revokes(entry) {
+        // A new grant, for us to end.
+        let begun = house.server.begin(request).await;
+        let begun = begun.map_err(|status| format!("Begin once more: {}", words(&status)))?;
+        approve(house, entry, &begun).await?;
+        let third = house.get(entry, id, false).await;
+        let third = third.map_err(|status| format!("Get once more: {}", words(&status)))?;
+        let token = check_token(house, entry, &actor, &third).await?;
+        check_revocation(house, entry, &actor, (id, &token)).await?;
+    }
     house.check_strays()
 }
 

@@ -40,7 +40,7 @@ pub struct House {
     pub browser: Browser,
     pub front: Front,
     pub http: HttpOptions,
-    _database: Database,
+    pub database: Database,
 }
 
 /// The provider on stage.
@@ -62,7 +62,7 @@ impl House {
         let database = Database::sqlite();
         let options = Options { http: http.clone(), ..Options::new(&clock) };
         let server = TestServer::start(&database, options).await;
-        Self { server, clock, browser, front, http, _database: database }
+        Self { server, clock, browser, front, http, database }
     }
 
     /// Where the provider sends browsers back to.
