@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
     sea_query::{Expr, ExprTrait as _},
 };
 

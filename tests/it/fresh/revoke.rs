@@ -1,11 +1,14 @@
 //! Tokens that nobody needs any more are revoked at the provider, sooner or later.
 
+use std::pin::pin;
+
 use sea_orm::ConnectionTrait as _;
 use tokenwell::{
     api::pb::{connection::v1::DeleteRequest, integration::v1::DeleteRequest as IntegrationDelete},
     model::Duration,
     sandbox::Book,
 };
+use tokio::time::timeout;
 use tonic::Code;
 
 use super::{connected, delete};
@@ -51,6 +54,52 @@ async fn a_deleted_connection_is_revoked_on_sqlite() -> TestResult {
 #[tokio::test]
 async fn a_deleted_connection_is_revoked_on_postgresql() -> TestResult {
     a_deleted_connection_is_revoked(Kind::Postgres).await
+}
+
+/// The grant may be of use to the user's other connections. It stays, also if a refresh is under way.
+async fn a_grant_is_spared_if_the_caller_says_so(kind: Kind) -> TestResult {
+    for refreshing in [false, true] {
+        let acme = stage(kind).await;
+        let request = DeleteRequest {
+            integration_id: ACME.to_owned(),
+            connection_id: ADA.to_owned(),
+            skip_revocation: true,
+        };
+        let mut client = acme.server.connection(&acme.server.key);
+        let token = if refreshing {
+            acme.gate.close();
+            let deleting = async {
+                acme.gate.arrived(1).await;
+                let mut deleting = pin!(client.delete(request));
+                let early = timeout(Duration::SECOND.unsigned_abs(), &mut deleting).await;
+                assert!(early.is_err(), "it did not wait for the refresh: {early:?}");
+                acme.gate.open();
+                deleting.await
+            };
+            let (got, deleted) = tokio::join!(acme.server.get(super::forced()), deleting);
+            deleted?;
+            got?.1.access_token
+        } else {
+            let token = acme.token().await?;
+            client.delete(request).await?;
+            token
+        };
+        assert_refused(acme.basic().await, Code::NotFound, "CONNECTION_NOT_FOUND");
+        acme.server.flows().revoke_due().await?;
+        assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
+        assert!(works(&acme.provider, &token).await, "nobody has revoked it");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_is_spared_if_the_caller_says_so_on_sqlite() -> TestResult {
+    a_grant_is_spared_if_the_caller_says_so(Kind::Sqlite).await
+}
+
+#[tokio::test]
+async fn a_grant_is_spared_if_the_caller_says_so_on_postgresql() -> TestResult {
+    a_grant_is_spared_if_the_caller_says_so(Kind::Postgres).await
 }
 
 /// Neither a provider that is away nor a restart, nor the end of the integration, lets the outbox forget.
@@ -159,7 +208,11 @@ async fn a_revocation_that_does_not_open_holds_nobody_up() -> TestResult {
     super::connect(&acme, "bob").await;
     acme.detour.answer("/revoke", 503, "{}");
     delete(&acme).await?;
-    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: "bob".to_owned() };
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: "bob".to_owned(),
+        ..DeleteRequest::default()
+    };
     acme.server.connection(&acme.server.key).delete(request).await?;
     let db = acme.database.connect().await;
     db.execute_unprepared("UPDATE revocations SET payload = x'00' WHERE connection_id = 'ada'").await?;
@@ -181,7 +234,11 @@ async fn a_revocation_that_does_not_open_holds_nobody_up() -> TestResult {
 #[tokio::test]
 async fn without_a_way_nothing_is_left_to_do() -> TestResult {
     let acme = connected(Kind::Sqlite, plain(), "").await;
-    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: ADA.to_owned() };
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: ADA.to_owned(),
+        ..DeleteRequest::default()
+    };
     acme.server.connection(&acme.server.key).delete(request).await?;
     assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
     Ok(())
