@@ -180,7 +180,9 @@ impl Flows {
         let Some(seen) = self.as_it_is(integration).await? else { return Ok(()) };
         let pauses = seen.pauses + 1;
         let pause_until = self.now() + PAUSE.wait_at_least(pauses, asked, self.random())?;
-        let failure = client_code.map(|code| self.client_failure(&seen, code));
+        // That it cannot be reached does not say that it would take the client again.
+        let failure =
+            client_code.map(|code| self.client_failure(&seen, code)).or_else(|| seen.failure.clone());
         self.store().put_pause(&seen, Some(pause_until), pauses, failure.as_ref()).await?;
         Ok(())
     }
