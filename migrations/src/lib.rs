@@ -8,6 +8,7 @@ mod m20261123_000002_grant_types;
 mod m20261123_000003_lifecycle;
 mod m20261123_000004_client_secrets;
 mod m20261123_000005_webhooks;
+mod m20261123_000006_grant_order;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_lifecycle::Migration),
             Box::new(m20261123_000004_client_secrets::Migration),
             Box::new(m20261123_000005_webhooks::Migration),
+            Box::new(m20261123_000006_grant_order::Migration),
         ]
     }
 }

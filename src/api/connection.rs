@@ -73,7 +73,11 @@ impl Service {
 
     async fn do_delete(&self, caller: Caller, request: DeleteRequest) -> Result<DeleteResponse> {
         let (integration, id) = names(&request.integration_id, &request.connection_id)?;
-        self.flows.delete_connection(caller.project_id(), &integration, &id).await?;
+        if request.skip_revocation {
+            self.flows.forget_connection(caller.project_id(), &integration, &id).await?;
+        } else {
+            self.flows.delete_connection(caller.project_id(), &integration, &id).await?;
+        }
         Ok(DeleteResponse {})
     }
 

@@ -43,6 +43,9 @@ enum ConnectionsCommand {
         integration: String,
         /// The connection.
         connection: String,
+        /// Leave its tokens to expire by themselves. Without this, a server revokes them at the provider.
+        #[arg(long)]
+        skip_revocation: bool,
         #[command(flatten)]
         storage: StorageArgs,
     },
@@ -74,10 +77,14 @@ pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
                 rows,
             )
         }
-        ConnectionsCommand::Delete { integration, connection, .. } => {
+        ConnectionsCommand::Delete { integration, connection, skip_revocation, .. } => {
             let (integration, connection) =
                 (IntegrationId::parse(&integration)?, ConnectionId::parse(&connection)?);
-            flows.delete_connection(&project, &integration, &connection).await?;
+            if skip_revocation {
+                flows.forget_connection(&project, &integration, &connection).await?;
+            } else {
+                flows.delete_connection(&project, &integration, &connection).await?;
+            }
             println!("deleted `{connection}` of `{integration}`");
             Ok(())
         }

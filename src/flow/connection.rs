@@ -1,8 +1,9 @@
 //! Reading, changing and deleting connections.
 
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 
-use super::Flows;
+use super::{Flows, refresh::POLL};
 use crate::model::{
     Connection, ConnectionId, Error, IntegrationId, Metadata, Page, PageRequest, ProjectId, Result,
     Revocation,
@@ -42,11 +43,7 @@ impl Flows {
     ) -> Result<()> {
         // A try fails only if a refresh has brought other tokens, which are then those to revoke.
         loop {
-            let found = self.store().get_unopened(project, integration, id).await?;
-            let (connection, generation) = found.ok_or_else(|| Error::ConnectionNotFound {
-                integration: integration.clone(),
-                connection: id.clone(),
-            })?;
+            let (connection, generation) = self.unopened(project, integration, id).await?;
             let revocation = self.revocation_of_all(&connection, generation).await?;
             let deleted =
                 self.store().delete_connection(&connection, generation, revocation.as_ref(), self.now());
@@ -55,6 +52,36 @@ impl Flows {
                 return Ok(());
             }
         }
+    }
+
+    /// Deletes a connection and its credentials, and leaves the grant at the provider as it is. Waits for a refresh that is under
+    /// way: tokens that came for a connection which is gone would be revoked, and the grant with them.
+    pub async fn forget_connection(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<()> {
+        loop {
+            let (connection, generation) = self.unopened(project, integration, id).await?;
+            if self.store().forget_connection(&connection, generation, self.now()).await? {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn unopened(
+        &self,
+        project: &ProjectId,
+        integration: &IntegrationId,
+        id: &ConnectionId,
+    ) -> Result<(Connection, i64)> {
+        let found = self.store().get_unopened(project, integration, id).await?;
+        found.ok_or_else(|| Error::ConnectionNotFound {
+            integration: integration.clone(),
+            connection: id.clone(),
+        })
     }
 
     /// What is to be revoked when this connection goes. Nothing of credentials that do not open: they must not stay for that.

@@ -36,7 +36,7 @@ pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) ->
     let code = match failure {
         Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
         // RFC 6749 knows no such answer: it may be about the client, the grant, or nothing of both.
-        Failure::Invalid { .. } | Failure::Unauthorized => {
+        Failure::Invalid { .. } | Failure::Unsent { .. } | Failure::Unauthorized => {
             return Verdict::Transient(FailureKind::ProviderResponseInvalid);
         }
         Failure::Unusable { .. } => "invalid_client",
@@ -101,7 +101,9 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
         Failure::Unavailable { problem, retry_after, .. } => {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
-        Failure::Invalid { problem } => Error::ProviderResponseInvalid { provider, problem },
+        Failure::Invalid { problem } | Failure::Unsent { problem } => {
+            Error::ProviderResponseInvalid { provider, problem }
+        }
         failure @ Failure::Unauthorized => {
             Error::ProviderResponseInvalid { provider, problem: failure.to_string() }
         }

@@ -214,9 +214,8 @@ impl Flows {
             Ok(Some((connection, credentials))) => {
                 provider.update_config(&config_of(&connection, &credentials), &input.connection_config)
             }
-            Ok(None) => provider.read_config(&input.connection_config),
             // Credentials that do not open are to be replaced, and their config with them.
-            Err(Error::Internal(_)) => provider.read_config(&input.connection_config),
+            Ok(None) | Err(Error::Internal(_)) => provider.read_config(&input.connection_config),
             Err(error) => Err(error),
         }
     }
@@ -262,7 +261,7 @@ impl Flows {
             due_time: self.due_time(provider, grant_type, &held.tokens)?,
             flow_id: None,
         };
-        self.store().put_grant(&new, self.now()).await
+        self.store().put_grant(&new, self.now()).await.map(drop)
     }
 
     /// Gets the first token of a client that speaks for itself, which proves the client.

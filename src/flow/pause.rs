@@ -1,7 +1,10 @@
 //! Leaving a provider alone that does not help: a circuit breaker for each integration, which all replicas share.
 //!
-//! A few failures in a row, a `Retry-After`, or a refused client open it: the integration's row then says until when. After
-//! that, one refresh goes first, and what comes of it decides for all.
+//! A few failures in a row of more than one connection, a `Retry-After`, or a refused client open it: the integration's row
+//! then says until when. After that, one refresh goes first, and what comes of it decides for all.
+//!
+//! It is for those who ask the same host as the same client. Where the host is the connection's own, or the client is, the
+//! connection's own back-off is all there is.
 
 use std::{
     collections::HashMap,
@@ -9,7 +12,11 @@ use std::{
     time::Duration as StdDuration,
 };
 
-use super::{Flows, failure::Verdict, refresh::until};
+use super::{
+    Flows,
+    failure::Verdict,
+    refresh::{Attempt, until},
+};
 use crate::{
     model::{Backoff, ClientFailure, Defence, Duration, Error, Integration, Result, Uuid},
     oauth::Failure,
@@ -26,42 +33,83 @@ const PROBE: Duration = Duration::seconds(30);
 /// Failures in a row, by the integration's row.
 #[derive(Debug, Default)]
 pub(super) struct Strikes {
-    counts: Mutex<HashMap<Uuid, u32>>,
+    counts: Mutex<HashMap<Uuid, Count>>,
+}
+
+#[derive(Debug)]
+struct Count {
+    strikes: u32,
+    /// Whose was the first.
+    connection: Uuid,
+    /// Whether there are some of others.
+    several: bool,
+}
+
+/// What the breaker has to know of a refresh.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    integration: Integration,
+    connection: Uuid,
+    own_client: bool,
+    own_host: bool,
 }
 
 // === impl Strikes ===
 
 impl Strikes {
-    fn add(&self, integration: Uuid) -> u32 {
+    /// Counts a failure. Tells whether there are enough: those of one connection alone never are, since it may be what is wrong.
+    fn add(&self, integration: Uuid, connection: Uuid) -> bool {
         let mut counts = self.lock();
-        let count = counts.entry(integration).or_default();
-        *count += 1;
-        *count
+        let count = counts.entry(integration).or_insert(Count { strikes: 0, connection, several: false });
+        count.strikes += 1;
+        count.several |= count.connection != connection;
+        count.several && count.strikes >= THRESHOLD
     }
 
     fn clear(&self, integration: Uuid) {
         self.lock().remove(&integration);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Count>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inquiry ===
+
+impl Inquiry {
+    /// Whoever has taken this lease.
+    pub(super) fn of(attempt: &Attempt) -> Self {
+        Self {
+            integration: attempt.integration.clone(),
+            connection: attempt.connection.row_id,
+            own_client: attempt.credentials.secrets.client.is_some(),
+            own_host: attempt.provider.token_host_varies(),
+        }
     }
 }
 
 // === impl Flows ===
 
 impl Flows {
-    /// Lets a refresh through, unless the integration's provider is to be left alone.
+    /// Refuses a refresh while the integration's provider is to be left alone. Changes nothing.
+    pub(super) fn look_before(&self, integration: &Integration, provider: &Provider) -> Result<()> {
+        let now = self.now();
+        match integration.pause_until {
+            Some(pause_until) if pause_until > now && !self.failpoints().disabled(Defence::Backoff) => {
+                Err(paused(integration, provider, until(pause_until, now)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a refresh through that has its lease: after a pause, whoever comes first.
     pub(super) async fn admit(&self, integration: &Integration, provider: &Provider) -> Result<()> {
-        let Some(pause_until) = integration.pause_until else { return Ok(()) };
-        if self.failpoints().disabled(Defence::Backoff) {
+        if integration.pause_until.is_none() || self.failpoints().disabled(Defence::Backoff) {
             return Ok(());
         }
-        let now = self.now();
-        if pause_until > now {
-            return Err(paused(integration, provider, until(pause_until, now)));
-        }
         // The pause is over: whoever moves its end goes first.
+        let now = self.now();
         let failure = integration.failure.as_ref();
         let probe = self.store().put_pause(integration, Some(now + PROBE), integration.pauses, failure);
         if probe.await? {
@@ -71,10 +119,18 @@ impl Flows {
     }
 
     /// Takes note of how a provider has answered. Best effort: the connections have back-offs of their own.
-    pub(super) async fn reached(&self, integration: &Integration, failed: Option<(&Failure, &Verdict)>) {
+    pub(super) async fn reached(&self, inquiry: &Inquiry, failed: Option<(&Failure, &Verdict)>) {
+        if inquiry.own_client {
+            return;
+        }
+        let integration = &inquiry.integration;
         let noted = match failed {
-            Some((failure, Verdict::Transient(_))) => self.struck(integration, failure, None).await,
-            Some((failure, Verdict::Client(code))) => self.struck(integration, failure, Some(code)).await,
+            // What one host says is nothing to those of the others; but they all know one client.
+            Some((_, Verdict::Transient(_))) if inquiry.own_host => Ok(()),
+            Some((_, Verdict::Client(code))) if inquiry.own_host => self.marked(integration, code).await,
+            Some((Failure::Unsent { .. }, _)) => self.not_asked(integration).await,
+            Some((failure, Verdict::Transient(_))) => self.struck(inquiry, failure, None).await,
+            Some((failure, Verdict::Client(code))) => self.struck(inquiry, failure, Some(code)).await,
             // Even a no is an answer.
             Some((_, Verdict::Final(_) | Verdict::Unknown)) | None => self.answered(integration).await,
         };
@@ -85,37 +141,59 @@ impl Flows {
 
     async fn answered(&self, integration: &Integration) -> Result<()> {
         self.inner.strikes.clear(integration.row_id);
-        if integration.pause_until.is_some() || integration.failure.is_some() {
-            let seen = self.store().get_integration_row(&integration.project_id, integration.row_id).await?;
-            if let Some(seen) = seen {
-                self.store().put_pause(&seen, None, 0, None).await?;
-            }
+        if (integration.pause_until.is_some() || integration.failure.is_some())
+            && let Some(seen) = self.as_it_is(integration).await?
+        {
+            self.store().put_pause(&seen, None, 0, None).await?;
         }
         Ok(())
     }
 
-    async fn struck(
-        &self,
-        integration: &Integration,
-        failure: &Failure,
-        client_code: Option<&String>,
-    ) -> Result<()> {
-        let strikes = self.inner.strikes.add(integration.row_id);
+    /// Who was to go first has not gone: the next one may.
+    async fn not_asked(&self, integration: &Integration) -> Result<()> {
+        if integration.pause_until.is_some()
+            && let Some(seen) = self.as_it_is(integration).await?
+        {
+            let (before, failure) = (integration.pause_until, seen.failure.as_ref());
+            self.store().put_pause(&seen, before, seen.pauses, failure).await?;
+        }
+        Ok(())
+    }
+
+    /// The client was refused, where others may not refuse it: the integration is not left alone for that.
+    async fn marked(&self, integration: &Integration, code: &str) -> Result<()> {
+        if let Some(seen) = self.as_it_is(integration).await? {
+            let failure = self.client_failure(&seen, code);
+            self.store().put_pause(&seen, seen.pause_until, seen.pauses, Some(&failure)).await?;
+        }
+        Ok(())
+    }
+
+    async fn struck(&self, inquiry: &Inquiry, failure: &Failure, client_code: Option<&String>) -> Result<()> {
+        let integration = &inquiry.integration;
+        let strikes = self.inner.strikes.add(integration.row_id, inquiry.connection);
         let asked = failure.retry_after();
-        let enough = strikes >= THRESHOLD || asked.is_some() || client_code.is_some();
+        let enough = strikes || asked.is_some() || client_code.is_some();
         if !enough && integration.pause_until.is_none() {
             return Ok(());
         }
-        let seen = self.store().get_integration_row(&integration.project_id, integration.row_id).await?;
-        let Some(seen) = seen else { return Ok(()) };
+        let Some(seen) = self.as_it_is(integration).await? else { return Ok(()) };
         let pauses = seen.pauses + 1;
         let pause_until = self.now() + PAUSE.wait_at_least(pauses, asked, self.random())?;
-        let failure = client_code.map(|code| ClientFailure {
-            code: code.clone(),
-            since: seen.failure.as_ref().map_or(self.now(), |failure| failure.since),
-        });
+        // That it cannot be reached does not say that it would take the client again.
+        let failure =
+            client_code.map(|code| self.client_failure(&seen, code)).or_else(|| seen.failure.clone());
         self.store().put_pause(&seen, Some(pause_until), pauses, failure.as_ref()).await?;
         Ok(())
+    }
+
+    async fn as_it_is(&self, integration: &Integration) -> Result<Option<Integration>> {
+        self.store().get_integration_row(&integration.project_id, integration.row_id).await
+    }
+
+    fn client_failure(&self, seen: &Integration, code: &str) -> ClientFailure {
+        let since = seen.failure.as_ref().map_or(self.now(), |failure| failure.since);
+        ClientFailure { code: code.to_owned(), since }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     oauth::{Code, Expected, Failure, Grant, Registration, RequestToken},
     provider::{Source, Unfit},
-    store::NewGrant,
+    store::{NewGrant, Placed},
 };
 
 /// How often a lookup is tried while the provider is not available, and how long the first pause is.
@@ -91,12 +91,23 @@ impl Flows {
             flow_id: Some(flow.id),
         };
         // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
-        persistently(|| self.store().put_grant(&new, self.now())).await?;
+        if persistently(|| self.store().put_grant(&new, self.now())).await? == Placed::Overtaken {
+            return self.overtaken(registration, flow, &fruit.tokens).await;
+        }
         if let Some(grant) = &fruit.grant {
             let name = (&flow.project_id, &flow.integration_id, &flow.connection_id);
             self.settle_lifetime(registration, name, grant, asked).await;
         }
         Ok(())
+    }
+
+    /// The user has begun anew in the meantime, and that has come to its end before this: the connection is there.
+    async fn overtaken(&self, registration: Registration<'_>, flow: &Flow, tokens: &TokenSet) -> Result<()> {
+        tracing::info!(flow = %flow.id, "a flow was overtaken by one that was taken later");
+        if flow.grant_type == GrantType::AuthorizationCode {
+            self.revoke_unclaimed(registration, flow, tokens).await;
+        }
+        self.store().pass_flow(flow.id, self.now()).await
     }
 
     async fn redeem_code(

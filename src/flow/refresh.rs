@@ -14,6 +14,7 @@ use super::{
     config::config_of,
     failure::{Verdict, judge, refresh_failed},
     heartbeat::Heartbeat,
+    pause::Inquiry,
     persist::persistently,
     save::SAVED_BY,
     token::{reauthorize, token_set},
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// How often a waiter looks whether another replica has finished.
-const POLL: StdDuration = StdDuration::from_millis(100);
+pub(super) const POLL: StdDuration = StdDuration::from_millis(100);
 /// How long a connection is left alone after its refresh has failed, unless the provider says more.
 const BACKOFF: Backoff = Backoff { base: Duration::seconds(1), cap: Duration::minutes(5) };
 
@@ -141,13 +142,21 @@ impl Flows {
         let integration =
             integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
         let provider = self.provider(&integration)?;
-        self.admit(&integration, &provider).await?;
-        let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
-        let config = config_of(&connection, &credentials);
         let integration = match &credentials.secrets.client {
             Some(client) => integration.with_client(client),
             None => integration,
         };
+        let shared = credentials.secrets.client.is_none() && !provider.token_host_varies();
+        if shared {
+            self.look_before(&integration, &provider)?;
+        }
+        let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
+        // With the lease, so that whoever goes first after a pause does go.
+        if shared && let Err(error) = self.admit(&integration, &provider).await {
+            self.give_back(&connection, &lease, AttemptOutcome::Failed).await;
+            return Err(error);
+        }
+        let config = config_of(&connection, &credentials);
         let heartbeat = self.keep_alive(&connection, lease);
         let attempt =
             Attempt { connection, credentials, integration, provider, config, lease, _heartbeat: heartbeat };
@@ -224,15 +233,15 @@ impl Flows {
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
-                let integration = attempt.integration.clone();
+                let inquiry = Inquiry::of(&attempt);
                 self.save(attempt, Answer { grant, tokens, asked }).await?;
-                self.reached(&integration, None).await;
+                self.reached(&inquiry, None).await;
                 Ok(())
             }
             Err(failure) => {
                 let own_client = attempt.credentials.secrets.client.is_some();
                 let verdict = judge(&failure, &attempt.provider, own_client);
-                self.reached(&attempt.integration, Some((&failure, &verdict))).await;
+                self.reached(&Inquiry::of(&attempt), Some((&failure, &verdict))).await;
                 self.failed(&attempt, failure, &verdict, sent).await
             }
         }
@@ -248,7 +257,7 @@ impl Flows {
         match &tokens.refresh_token {
             Some(refresh_token) => self.oauth().refresh(registration, refresh_token).await,
             // Nobody begins what cannot be renewed.
-            None => Err(Failure::Unusable { problem: "there is no refresh token".to_owned() }),
+            None => Err(Failure::Unsent { problem: "there is no refresh token".to_owned() }),
         }
     }
 
@@ -261,7 +270,7 @@ impl Flows {
         let count = connection.failure.as_ref().map_or(0, |failure| failure.count) + 1;
         let wait = match verdict {
             // The integration is left alone for that, and its correction is to help at once.
-            Verdict::Client(_) => Duration::ZERO,
+            Verdict::Client(_) if !provider.token_host_varies() => Duration::ZERO,
             _ => BACKOFF.wait_at_least(count, failure.retry_after(), self.random())?,
         };
         let setback = Setback {

@@ -99,9 +99,18 @@ impl Flows {
         tokens: &TokenSet,
         error: &Error,
     ) {
-        if matches!(error, Error::StoreUnavailable(_) | Error::Internal(_)) {
-            return;
+        if !matches!(error, Error::StoreUnavailable(_) | Error::Internal(_)) {
+            self.revoke_unclaimed(registration, flow, tokens).await;
         }
+    }
+
+    /// Has the tokens of a flow revoked that are no connection's, unless that would end one.
+    pub(super) async fn revoke_unclaimed(
+        &self,
+        registration: Registration<'_>,
+        flow: &Flow,
+        tokens: &TokenSet,
+    ) {
         if registration.provider.revocation_ends_all_grants() {
             let name = (&flow.project_id, &flow.integration_id, &flow.connection_id);
             // The connection that was to be renewed may be of the same user.

@@ -48,7 +48,7 @@ impl OAuthClient {
         registration: Registration<'_>,
         request: ApiRequest,
     ) -> Result<Answer, Failure> {
-        let unfit = || Failure::invalid("no request could be made of it");
+        let unfit = || Failure::unsent("no request could be made of it");
         let body = request.body.as_ref().map_or("", |(_, body)| body.expose_secret());
         let mut http_request = oauth2::HttpRequest::new(body.to_owned().into_bytes());
         *http_request.uri_mut() = request.url.as_str().parse().map_err(|_| unfit())?;

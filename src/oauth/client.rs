@@ -49,7 +49,7 @@ impl OAuthClient {
             .append_pair("token_type_hint", hint)
             .extend_pairs(proof)
             .finish();
-        let unfit = || Failure::invalid("no request could be made of it");
+        let unfit = || Failure::unsent("no request could be made of it");
         let mut request = oauth2::HttpRequest::new(form.into_bytes());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = endpoint.as_str().parse().map_err(|_| unfit())?;
@@ -71,7 +71,7 @@ fn basic(client_id: &str, secret: &SecretString) -> Result<HeaderValue, Failure>
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let both = format!("{}:{}", encoded(client_id), encoded(secret.expose_secret()));
     let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(both)))
-        .map_err(|_| Failure::invalid("no request could be made of it"))?;
+        .map_err(|_| Failure::unsent("no request could be made of it"))?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -44,7 +44,7 @@ impl<'c> AsyncHttpClient<'c> for Line<'_> {
 
 /// Adds headers, none of which a log may show.
 pub(super) fn add_headers(headers: &mut HeaderMap, further: StringMap) -> Result<(), Failure> {
-    let unfit = || Failure::invalid("no request could be made of it");
+    let unfit = || Failure::unsent("no request could be made of it");
     for (name, value) in further {
         let name: HeaderName = name.parse().map_err(|_| unfit())?;
         let mut value = HeaderValue::from_str(&value).map_err(|_| unfit())?;
@@ -58,7 +58,7 @@ impl Line<'_> {
     fn translated(&self, mut request: HttpRequest) -> Result<HttpRequest, Failure> {
         let provider = self.registration.provider;
         let params = self.named(&form_urlencoded::parse(request.body()).into_owned().collect::<Vec<_>>());
-        let unfit = || Failure::invalid("no request could be made of it");
+        let unfit = || Failure::unsent("no request could be made of it");
         add_headers(request.headers_mut(), provider.token_headers(self.registration.config))?;
         match (provider.token_request_method(), provider.token_request_format()) {
             (RequestMethod::Get, _) => {

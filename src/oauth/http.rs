@@ -78,11 +78,6 @@ impl HttpClient {
         Ok(Self { client, options: self.options.clone() })
     }
 
-    /// How long a call may take in all.
-    pub(super) fn timeout(&self) -> Duration {
-        self.options.timeout
-    }
-
     /// Sends a request that is not one for tokens, with the same limits.
     pub async fn fetch(&self, request: oauth2::HttpRequest) -> Result<oauth2::HttpResponse, Failure> {
         let mut answer = self.send(request).await?;
@@ -96,7 +91,7 @@ impl HttpClient {
     pub(super) async fn get(&self, url: &str, limit: usize) -> Result<Answer, Failure> {
         let mut request = oauth2::HttpRequest::new(Vec::new());
         *request.uri_mut() =
-            url.parse().map_err(|_| Failure::invalid("no request could be made of its address"))?;
+            url.parse().map_err(|_| Failure::unsent("no request could be made of its address"))?;
         self.send_up_to(request, limit).await
     }
 
@@ -110,7 +105,7 @@ impl HttpClient {
         &self,
         request: oauth2::HttpRequest,
     ) -> Result<(StatusCode, HeaderMap), Failure> {
-        let request = request.try_into().map_err(|_| Failure::invalid("no request could be made of it"))?;
+        let request = request.try_into().map_err(|_| Failure::unsent("no request could be made of it"))?;
         let mut response = self.client.execute(request).await.map_err(|error| unavailable(&error))?;
         Ok((response.status(), std::mem::take(response.headers_mut())))
     }
@@ -121,9 +116,7 @@ impl HttpClient {
         request: oauth2::HttpRequest,
         limit: usize,
     ) -> Result<Answer, Failure> {
-        let request = request
-            .try_into()
-            .map_err(|_| Failure::Invalid { problem: "no request could be made of it".to_owned() })?;
+        let request = request.try_into().map_err(|_| Failure::unsent("no request could be made of it"))?;
         let mut response = self.client.execute(request).await.map_err(|error| unavailable(&error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         let mut body = zeroize::Zeroizing::new(Vec::new());

@@ -137,6 +137,13 @@ pub enum Failure {
         /// What it lacks.
         problem: String,
     },
+    /// No request could be made of what is stored: config is missing, or the entry has changed under a connection. The provider
+    /// was not asked.
+    #[error("{problem}")]
+    Unsent {
+        /// What it lacks.
+        problem: String,
+    },
     /// Status 401 without an OAuth error. RFC 6749, section 5.2, keeps that status for the client, and demands an error beside
     /// it: who leaves that out may as well mean the grant. So it proves nothing about either.
     #[error("its status is 401 and it names no error")]
@@ -220,7 +227,11 @@ impl Failure {
 
     /// A stored value that no longer makes a request: the entry has changed under a connection.
     fn own_fault(error: &Error) -> Self {
-        Self::invalid(format!("no request could be made: {error}"))
+        Self::unsent(format!("no request could be made: {error}"))
+    }
+
+    fn unsent(problem: impl Into<String>) -> Self {
+        Self::Unsent { problem: problem.into() }
     }
 }
 

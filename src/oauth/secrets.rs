@@ -23,9 +23,8 @@ pub(super) struct Working(Cache<Version, usize>);
 
 impl OAuthClient {
     /// Makes a request with one client secret after the other, until the provider does not refuse the client. It begins with
-    /// the secret that worked last.
-    ///
-    /// All tries together take no longer than one may: a refresh holds a lease that outlasts just that.
+    /// the secret that worked last. Each request has all the time of a request: a
+    /// lease lasts as long as the work under it.
     pub(super) async fn with_secrets<'a, T, F>(
         &self,
         registration: Registration<'a>,
@@ -38,22 +37,6 @@ impl OAuthClient {
         if secrets.len() < 2 {
             return request(secrets.first().copied()).await;
         }
-        let tries = self.try_each(registration, &secrets, request);
-        tokio::time::timeout(self.http.timeout(), tries).await.unwrap_or_else(|_| {
-            let problem = "it did not answer in time".to_owned();
-            Err(Failure::Unavailable { problem, retry_after: None, unclear: true })
-        })
-    }
-
-    async fn try_each<'a, T, F>(
-        &self,
-        registration: Registration<'a>,
-        secrets: &[&'a SecretString],
-        request: impl Fn(Option<&'a SecretString>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
         let integration = registration.integration;
         let version = (integration.row_id, integration.update_time);
         let last = self.working.0.get(&version).await.unwrap_or_default();

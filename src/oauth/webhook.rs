@@ -23,7 +23,7 @@ impl OAuthClient {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<Receipt, Failure> {
-        let unfit = || Failure::invalid("no request could be made of it");
+        let unfit = || Failure::unsent("no request could be made of it");
         let mut request = oauth2::HttpRequest::new(body.into_bytes());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.parse().map_err(|_| unfit())?;

@@ -62,6 +62,15 @@ impl Address {
         self.alternatives.iter().flat_map(|alternative| alternative.template.fields())
     }
 
+    /// Whether its host depends on config.
+    fn host_varies(&self) -> bool {
+        self.alternatives.iter().any(|alternative| {
+            let text = alternative.template.text();
+            let rest = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+            rest.split('/').next().is_some_and(|host| host.contains('{'))
+        })
+    }
+
     /// The first alternative whose fields all have values, or the last one.
     fn chosen(&self, config: &Config) -> Option<&Alternative> {
         let known = |name: &str| name == CLIENT_ID || config.values.contains_key(name);
@@ -120,6 +129,13 @@ impl Provider {
         let text = self.text(address.chosen(config), config, SOME_CLIENT_ID);
         self.checked(text.clone())?;
         Ok(text.unwrap_or_default())
+    }
+
+    /// Whether tokens are renewed at a host that depends on config, so that connections may have hosts of their own.
+    #[must_use]
+    pub fn token_host_varies(&self) -> bool {
+        let endpoint = self.refresh_endpoint.as_ref().or(self.token_endpoint.as_ref());
+        endpoint.or(self.issuer.as_ref()).is_some_and(Address::host_varies)
     }
 
     /// Checks an address that the provider's metadata names as one of the entry's own would be.

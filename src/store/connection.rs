@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    TransactionTrait as _, UpdateMany, sea_query::Expr,
+    UpdateMany, sea_query::Expr,
 };
 
 use super::{
@@ -85,13 +85,30 @@ impl Store {
         revocation: Option<&Revocation>,
         now: OffsetDateTime,
     ) -> Result<bool> {
+        let same = of(connection).add(Column::Generation.eq(generation));
+        self.delete_if(same, connection, revocation, now).await
+    }
+
+    /// The same, with nothing to be revoked, unless a refresh is under way: what that brings would be.
+    pub async fn forget_connection(
+        &self,
+        connection: &Connection,
+        generation: i64,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let same = of(connection).add(Column::Generation.eq(generation));
+        self.delete_if(same.add(self.unleased()), connection, None, now).await
+    }
+
+    async fn delete_if(
+        &self,
+        guard: Condition,
+        connection: &Connection,
+        revocation: Option<&Revocation>,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
         let transaction = self.db.begin().await.map_err(failed)?;
-        let done = Entity::delete_many()
-            .filter(of(connection))
-            .filter(Column::Generation.eq(generation))
-            .exec(&transaction)
-            .await
-            .map_err(failed)?;
+        let done = Entity::delete_many().filter(guard).exec(&transaction).await.map_err(failed)?;
         if done.rows_affected != 1 {
             return Ok(false);
         }

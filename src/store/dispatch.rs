@@ -6,7 +6,7 @@
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    QueryTrait as _, TransactionTrait as _,
+    QueryTrait as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 

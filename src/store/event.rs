@@ -7,7 +7,6 @@
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    TransactionTrait as _,
     sea_query::{Expr, ExprTrait as _},
 };
 use tokio::sync::watch;

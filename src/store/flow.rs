@@ -80,6 +80,7 @@ impl Store {
             outcome: Set(None),
             outcome_reason: Set(None),
             outcome_time: Set(None),
+            taken_time: Set(None),
             create_time: Set(column::micros(flow.create_time)),
             expire_time: Set(column::micros(flow.expire_time)),
         };
@@ -128,6 +129,7 @@ impl Store {
     pub async fn take_flow(&self, flow: &Flow) -> Result<bool> {
         let done = Entity::update_many()
             .col_expr(Column::Status, Expr::value(TAKEN))
+            .col_expr(Column::TakenTime, self.database_now())
             .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
             .col_expr(Column::Secrets, Expr::value(None::<Vec<u8>>))
             .filter(Column::Id.eq(flow.id))
@@ -177,6 +179,7 @@ impl Store {
     pub async fn take_parked_flow(&self, flow: &Flow, confirmation: &str) -> Result<bool> {
         let done = Entity::update_many()
             .col_expr(Column::Status, Expr::value(TAKEN))
+            .col_expr(Column::TakenTime, self.database_now())
             .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
             .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
             .col_expr(Column::Secrets, Expr::value(None::<Vec<u8>>))

@@ -1,6 +1,9 @@
 //! How far flows have come, and how they have ended.
 
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    sea_query::{Expr, Query},
+};
 
 use super::{
     Store, column,
@@ -9,8 +12,8 @@ use super::{
     flow::{PARKED, PENDING, TABLE, TAKEN},
 };
 use crate::model::{
-    ConnectionId, FlowOutcome, FlowProgress, FlowStatus, IntegrationId, OffsetDateTime, ProjectId, Result,
-    Uuid,
+    ConnectionId, Error, FlowOutcome, FlowProgress, FlowStatus, IntegrationId, OffsetDateTime, ProjectId,
+    Result, Uuid,
 };
 
 const CONNECTED: &str = "connected";
@@ -20,6 +23,25 @@ impl Store {
     /// Notes that a flow has failed.
     pub async fn fail_flow(&self, id: Uuid, reason: &str, now: OffsetDateTime) -> Result<()> {
         end_flow(&self.db, id, &FlowOutcome::Failed(reason.to_owned()), now).await.map(drop)
+    }
+
+    /// Notes that a flow has brought nothing, because one that was taken after it has made the connection meanwhile.
+    pub async fn pass_flow(&self, id: Uuid, now: OffsetDateTime) -> Result<()> {
+        end_flow(&self.db, id, &FlowOutcome::Connected, now).await.map(drop)
+    }
+
+    /// When a flow was taken; for what comes without one, now. By the database's clock.
+    pub(super) async fn grant_time(&self, flow: Option<Uuid>) -> Result<i64> {
+        if let Some(id) = flow {
+            let row = Entity::find_by_id(id).one(&self.db).await.map_err(failed)?;
+            if let Some(taken) = row.and_then(|row| row.taken_time) {
+                return Ok(taken);
+            }
+        }
+        let now = Query::select().expr(self.database_now()).to_owned();
+        let row = self.db.query_one(&now).await.map_err(failed)?;
+        let row = row.ok_or_else(|| Error::internal("the database does not know the time"))?;
+        row.try_get_by_index(0).map_err(failed)
     }
 
     /// Where a flow of the project stands.

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
+    ColumnTrait as _, DatabaseTransaction, EntityTrait as _, QueryFilter as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
@@ -72,6 +72,15 @@ pub struct RefreshedTokens<'a> {
     pub refresh_time: OffsetDateTime,
 }
 
+/// What became of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// It is the connection's.
+    Stored,
+    /// The connection has one that was taken later.
+    Overtaken,
+}
+
 struct SealedTokens {
     access: Vec<u8>,
     refresh: Option<Vec<u8>>,
@@ -82,23 +91,29 @@ impl Store {
     /// metadata only if some came with it. The new generation makes a refresh of the old grant void. The flow that it ends,
     /// if there is one, has succeeded in the same transaction; of one that has an end already nothing is written, so that
     /// whoever tries again because no confirmation came undoes nothing that has happened since.
-    pub async fn put_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<()> {
+    ///
+    /// Of two flows that end at the same time the one that was taken later wins, whichever is stored first.
+    pub async fn put_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<Placed> {
+        let grant_time = self.grant_time(grant.flow_id).await?;
         // An insert that meets another one becomes an update, and the other way round; each try is one statement.
         for _ in 0..GRANT_TRIES {
             let found = self.find_connection(grant.project_id, grant.integration_id, grant.connection_id);
             let found = found.await?;
             let done = match found {
-                Some(row) => self.renew_grant(&row, grant, now).await?,
-                None => self.insert_grant(grant, now).await?,
+                Some(row) if grant.flow_id.is_some() && row.grant_time > grant_time => {
+                    return Ok(Placed::Overtaken);
+                }
+                Some(row) => self.renew_grant(&row, grant, grant_time, now).await?,
+                None => self.insert_grant(grant, grant_time, now).await?,
             };
             if done {
-                return Ok(());
+                return Ok(Placed::Stored);
             }
         }
         Err(Error::internal("a connection was made and deleted again too often while it was granted"))
     }
 
-    async fn insert_grant(&self, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
+    async fn insert_grant(&self, grant: &NewGrant<'_>, grant_time: i64, now: OffsetDateTime) -> Result<bool> {
         let id = uuid_v7(&*self.random, now)?;
         let sealed = self.seal_tokens(id, grant.project_id, grant.tokens)?;
         let metadata = grant.metadata.cloned().unwrap_or_default();
@@ -132,6 +147,7 @@ impl Store {
             failure_error: Set(None),
             retry_time: Set(None),
             due_time: Set(grant.due_time.map(column::micros)),
+            grant_time: Set(grant_time),
             create_time: Set(column::micros(now)),
             update_time: Set(column::micros(now)),
             refresh_time: Set(column::micros(now)),
@@ -184,7 +200,13 @@ impl Store {
         transaction.commit().await.map_err(failed)
     }
 
-    async fn renew_grant(&self, row: &Model, grant: &NewGrant<'_>, now: OffsetDateTime) -> Result<bool> {
+    async fn renew_grant(
+        &self,
+        row: &Model,
+        grant: &NewGrant<'_>,
+        grant_time: i64,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
         let id = row.id;
         let refreshed = RefreshedTokens {
             tokens: grant.tokens,
@@ -199,6 +221,7 @@ impl Store {
             .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
             .col_expr(Column::Secrets, Expr::value(secrets))
             .col_expr(Column::ConfigVersion, Expr::col(Column::ConfigVersion).add(1))
+            .col_expr(Column::GrantTime, Expr::value(grant_time))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(now)));
         if let Some(metadata) = grant.metadata {
             update = update

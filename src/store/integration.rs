@@ -18,8 +18,8 @@ use super::{
     secrets::secret,
 };
 use crate::model::{
-    ClientFailure, Error, ExposeSecret, Integration, IntegrationId, OffsetDateTime, Page, PageRequest,
-    ProjectId, ProviderId, Result, SecretString, Uuid,
+    ClientFailure, Error, ExposeSecret, FailureKind, Integration, IntegrationId, OffsetDateTime, Page,
+    PageRequest, ProjectId, ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";
@@ -101,10 +101,12 @@ impl Store {
         Ok(page.page(integrations, |integration| integration.id.to_string()))
     }
 
-    /// Replaces what can change of an integration, if it has not changed since it was `old`.
+    /// Replaces what can change of an integration, if it has not changed since it was `old`. Connections whose refresh was
+    /// rejected as that of a client need not wait any longer.
     pub async fn put_integration(&self, old: &Integration, new: &Integration) -> Result<bool> {
         let client_secret = self.seal_of(new, CLIENT_SECRET, new.client_secret.as_ref())?;
         let private_key = self.seal_of(new, PRIVATE_KEY, new.private_key.as_ref())?;
+        let transaction = self.db.begin().await.map_err(failed)?;
         let done = Entity::update_many()
             .col_expr(Column::ClientId, Expr::value(new.client_id.clone()))
             .col_expr(Column::ClientSecret, Expr::value(client_secret))
@@ -123,9 +125,20 @@ impl Store {
             .filter(Column::Id.eq(old.row_id))
             .filter(Column::ProjectId.eq(old.project_id.as_str()))
             .filter(Column::UpdateTime.eq(column::micros(old.update_time)))
-            .exec(&self.db)
+            .exec(&transaction)
             .await
             .map_err(failed)?;
+        let now = column::micros(new.update_time);
+        connection::Entity::update_many()
+            .col_expr(connection::Column::RetryTime, Expr::value(now))
+            .col_expr(connection::Column::DueTime, Expr::value(now))
+            .filter(connection::Column::IntegrationRowId.eq(old.row_id))
+            .filter(connection::Column::FailureCode.eq(FailureKind::ClientRejected.as_str()))
+            .filter(connection::Column::RetryTime.gt(now))
+            .exec(&transaction)
+            .await
+            .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected == 1)
     }
 

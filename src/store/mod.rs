@@ -20,6 +20,7 @@ mod grant;
 mod integration;
 mod journal;
 mod key;
+mod pool;
 mod project;
 mod refresh;
 mod revocation;
@@ -29,7 +30,7 @@ mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr, SqlErr, sqlx};
+use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use tokio::sync::watch;
 use url::Url;
@@ -38,8 +39,9 @@ pub use dispatch::DueWebhook;
 pub use due::{Due, DueLimits};
 pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
-pub use grant::{NewGrant, RefreshedTokens};
+pub use grant::{NewGrant, Placed, RefreshedTokens};
 pub use journal::AttemptOutcome;
+use pool::Pool;
 pub use refresh::{Lease, Setback, Written};
 pub use seal::{KeyRing, KeyRingError};
 pub use webhook::WebhookTarget;
@@ -56,7 +58,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The database, and the keys that seal what is secret in it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    db: DatabaseConnection,
+    db: Pool,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
     recorded: watch::Sender<()>,
@@ -75,24 +77,7 @@ impl Store {
     /// Connects.
     pub async fn open(options: &StoreOptions, keys: KeyRing, random: Arc<dyn Random>) -> Result<Self> {
         check_url(options.url.expose_secret())?;
-        let mut connect = ConnectOptions::new(options.url.expose_secret());
-        connect
-            .max_connections(options.max_connections)
-            .acquire_timeout(PATIENCE)
-            .connect_timeout(PATIENCE)
-            // Statements carry values that no log should have.
-            .sqlx_logging(false)
-            .set_application_name("tokenwell")
-            .map_sqlx_sqlite_opts(|sqlite| {
-                sqlite
-                    .create_if_missing(true)
-                    .foreign_keys(true)
-                    .busy_timeout(Duration::from_secs(5))
-                    .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal)
-                    // A rotated refresh token that a power failure takes back is lost for good.
-                    .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
-            });
-        let db = patiently(|| Database::connect(connect.clone()), is_locked).await.map_err(failed)?;
+        let db = Box::pin(Pool::open(options)).await.map_err(failed)?;
         Ok(Self { db, keys: Arc::new(keys), random, recorded: watch::Sender::new(()) })
     }
 
@@ -101,7 +86,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         let migrated = patiently(
             || {
-                let db = self.db.clone();
+                let db = self.db.writer().clone();
                 async move { Migrator::up(&db, None).await }
             },
             |error| !is_gone(error) || is_busy(error),
@@ -111,7 +96,7 @@ impl Store {
 
     /// How many migrations the database still lacks.
     pub async fn pending_migrations(&self) -> Result<usize> {
-        Ok(Migrator::get_pending_migrations(&self.db).await.map_err(failed)?.len())
+        Ok(Migrator::get_pending_migrations(self.db.writer()).await.map_err(failed)?.len())
     }
 
     /// Whether the database answers.

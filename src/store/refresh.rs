@@ -6,7 +6,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _, TransactionTrait as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
     sea_query::{Expr, ExprTrait as _, SimpleExpr},
 };
 
@@ -71,9 +71,6 @@ impl Store {
             attempt: uuid_v7(&*self.random, now)?,
             interrupts: false,
         };
-        let free = Condition::any()
-            .add(Column::LeaseUntil.is_null())
-            .add(Expr::col(Column::LeaseUntil).lte(self.database_now()));
         let transaction = self.db.begin().await.map_err(failed)?;
         let done = Entity::update_many()
             .col_expr(Column::Epoch, Expr::value(lease.epoch))
@@ -81,7 +78,7 @@ impl Store {
             .filter(of(connection))
             .filter(Column::Epoch.eq(credentials.epoch))
             .filter(Column::Generation.eq(credentials.generation))
-            .filter(free)
+            .filter(self.unleased())
             .exec(&transaction)
             .await
             .map_err(failed)?;
@@ -319,6 +316,13 @@ impl Store {
             self.record(transaction, &event, now).await?;
         }
         Ok(done.rows_affected == 1)
+    }
+
+    /// That nobody has the right to refresh.
+    pub(super) fn unleased(&self) -> Condition {
+        Condition::any()
+            .add(Column::LeaseUntil.is_null())
+            .add(Expr::col(Column::LeaseUntil).lte(self.database_now()))
     }
 
     /// The database's own time, in microseconds.

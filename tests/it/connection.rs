@@ -23,7 +23,11 @@ use crate::support::{
 };
 
 fn delete(integration_id: &str, connection_id: &str) -> DeleteRequest {
-    DeleteRequest { integration_id: integration_id.to_owned(), connection_id: connection_id.to_owned() }
+    DeleteRequest {
+        integration_id: integration_id.to_owned(),
+        connection_id: connection_id.to_owned(),
+        ..DeleteRequest::default()
+    }
 }
 
 fn get_config(integration_id: &str, connection_id: &str) -> GetConfigRequest {

@@ -279,8 +279,11 @@ async fn an_integration_with_connections_stays() -> TestResult {
         assert_refused(delete(&mut client, "sandbox").await, Code::FailedPrecondition, "INTEGRATION_IN_USE");
     assert_eq!(refusal.metadata["integration_id"], "sandbox");
     server.token("sandbox", "user-1").await?;
-    let request =
-        DeleteConnectionRequest { integration_id: "sandbox".to_owned(), connection_id: "user-1".to_owned() };
+    let request = DeleteConnectionRequest {
+        integration_id: "sandbox".to_owned(),
+        connection_id: "user-1".to_owned(),
+        ..DeleteConnectionRequest::default()
+    };
     server.connection(&server.key).delete(request).await?;
     // A flow that nobody ends does not hold it.
     server.begin(begin("sandbox", "user-2")).await?;

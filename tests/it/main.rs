@@ -51,3 +51,4 @@ mod tenant;
 mod trouble;
 mod watch;
 mod webhook;
+mod writers;

@@ -209,7 +209,11 @@ async fn a_connection_deleted_during_its_refresh_stays_deleted() {
     race.gate.close();
     let delete = async {
         race.gate.arrived(1).await;
-        let request = DeleteRequest { integration_id: "sandbox".to_owned(), connection_id: "u1".to_owned() };
+        let request = DeleteRequest {
+            integration_id: "sandbox".to_owned(),
+            connection_id: "u1".to_owned(),
+            ..DeleteRequest::default()
+        };
         let deleted = race.server.connection(&race.server.key).delete(request).await;
         race.gate.open();
         deleted.unwrap();

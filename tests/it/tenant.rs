@@ -40,7 +40,8 @@ async fn ask_for_everything(server: &TestServer, key: &str, flow_id: &str) -> Ve
     let view = connection::View::Basic.into();
     refusals
         .push(refusal("Get", client.get(connection::GetRequest { view, ..get("sandbox", "user-1") }).await));
-    let request = connection::DeleteRequest { integration_id, connection_id };
+    let request =
+        connection::DeleteRequest { integration_id, connection_id, ..connection::DeleteRequest::default() };
     refusals.push(refusal("Delete", client.delete(request).await));
     let (integration_id, connection_id) = names();
     let request = connection::GetConfigRequest { integration_id, connection_id };
@@ -89,6 +90,7 @@ async fn what_another_project_has_is_answered_like_what_nobody_has() -> TestResu
     let request = connection::DeleteRequest {
         integration_id: "sandbox".to_owned(),
         connection_id: "user-1".to_owned(),
+        ..connection::DeleteRequest::default()
     };
     server.connection(&server.key).delete(request).await?;
     let request = integration::DeleteRequest { integration_id: "sandbox".to_owned() };
@@ -163,7 +165,11 @@ async fn two_projects_use_the_same_names_for_their_own() -> TestResult {
     assert_ne!(of_other.access_token, of_default.access_token);
 
     let names = ("sandbox".to_owned(), "user-1".to_owned());
-    let request = connection::DeleteRequest { integration_id: names.0, connection_id: names.1 };
+    let request = connection::DeleteRequest {
+        integration_id: names.0,
+        connection_id: names.1,
+        ..connection::DeleteRequest::default()
+    };
     server.connection(&other).delete(request).await?;
     assert_eq!(server.token("sandbox", "user-1").await?.1, of_default);
     Ok(())

@@ -137,12 +137,12 @@ impl OAuthClient {
             nonce: nonce.expose_secret(),
         };
         let mut authorization = HeaderValue::from_str(&signer.header("POST", endpoint, params))
-            .map_err(|_| Failure::invalid("no request could be made of it"))?;
+            .map_err(|_| Failure::unsent("no request could be made of it"))?;
         authorization.set_sensitive(true);
         let mut request = oauth2::HttpRequest::new(Vec::new());
         *request.method_mut() = Method::POST;
         *request.uri_mut() =
-            endpoint.as_str().parse().map_err(|_| Failure::invalid("no request could be made of it"))?;
+            endpoint.as_str().parse().map_err(|_| Failure::unsent("no request could be made of it"))?;
         request.headers_mut().insert(header::AUTHORIZATION, authorization);
         let answer = self.http.send(request).await?;
         judged(&answer, self.clock.now())?;

@@ -33,6 +33,7 @@ pub struct Model {
     pub outcome: Option<String>,
     pub outcome_reason: Option<String>,
     pub outcome_time: Option<i64>,
+    pub taken_time: Option<i64>,
     pub create_time: i64,
     pub expire_time: i64,
 }

@@ -277,7 +277,8 @@ async fn a_lookup_does_not_undo_what_a_caller_sets_meanwhile() -> TestResult {
         updated
     };
     let (forced, updated) = tokio::join!(acme.force(), change);
-    (forced?, updated?);
+    forced?;
+    updated?;
     assert_eq!(acme.config().await, sorted(&[("account", "7"), ("owner", "bob")]));
     Ok(())
 }

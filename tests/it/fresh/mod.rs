@@ -1,18 +1,26 @@
 //! Tokens that are always fresh: renewed ahead and behind, given up late, revoked when nobody needs them.
 
 mod alive;
+mod apart;
 mod behind;
 mod broken;
 mod due;
 mod late;
 mod lifetime;
+mod order;
+mod outbox;
 mod own_way;
 mod pause;
 mod purge;
 mod revoke;
+mod tries;
 
 use tokenwell::{
-    api::pb::connection::v1::{DeleteRequest, GetRequest},
+    api::pb::{
+        connection::v1::{DeleteRequest, GetRequest},
+        integration::v1::{GetRequest as IntegrationGet, Integration},
+    },
+    model::Duration,
     sandbox::Quirks,
 };
 use tonic::Status;
@@ -51,8 +59,31 @@ fn forced() -> GetRequest {
 }
 
 async fn delete(acme: &Acme) -> Result<(), Status> {
-    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: ADA.to_owned() };
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: ADA.to_owned(),
+        ..DeleteRequest::default()
+    };
     acme.server.connection(&acme.server.key).delete(request).await.map(drop)
+}
+
+/// Connections of the integration, beside `ada`.
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+/// A server with these connections, whose tokens have expired.
+async fn expired(quirks: Quirks, more: &str) -> Acme {
+    let acme = connected(Kind::Sqlite, quirks, more).await;
+    for name in NAMES {
+        connect(&acme, name).await;
+    }
+    acme.clock.advance(Duration::hours(1));
+    acme
+}
+
+async fn integration(acme: &Acme) -> Integration {
+    let request = IntegrationGet { integration_id: ACME.to_owned() };
+    let got = acme.server.integration(&acme.server.key).get(request).await.unwrap();
+    got.into_inner().integration.unwrap()
 }
 
 fn refreshes(acme: &Acme) -> u64 {

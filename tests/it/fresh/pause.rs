@@ -2,40 +2,29 @@
 
 use futures::future::join_all;
 use tokenwell::{
-    api::pb::{
-        connection::v1::State,
-        integration::v1::{GetRequest, Integration},
-    },
+    api::pb::{connection::v1::State, integration::v1::Integration},
     model::Duration,
     sandbox::Failure,
 };
+use tokio::time::timeout;
 use tonic::Code;
 
-use super::{connect, usual};
+use super::{NAMES, integration};
 use crate::support::{
     Acme, TestResult,
-    acme::ACME,
+    acme::{ACME, plain},
     assert_refused,
     provider::CLIENT_SECRET,
     steps::{basic, works},
 };
 
-const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
-
-/// Connections whose tokens have expired.
 async fn expired() -> Acme {
-    let acme = usual().await;
-    for name in NAMES {
-        connect(&acme, name).await;
-    }
-    acme.clock.advance(Duration::hours(1));
-    acme
+    super::expired(plain(), "").await
 }
 
-async fn integration(acme: &Acme) -> Integration {
-    let request = GetRequest { integration_id: ACME.to_owned() };
-    let got = acme.server.integration(&acme.server.key).get(request).await.unwrap();
-    got.into_inner().integration.unwrap()
+/// How many lines of the journal have no end.
+async fn open_lines(acme: &Acme) -> i64 {
+    acme.database.number("SELECT count(*) FROM refresh_attempts WHERE outcome IS NULL").await
 }
 
 #[tokio::test]
@@ -73,6 +62,29 @@ async fn failures_in_a_row_open_the_breaker_and_one_refresh_closes_it() -> TestR
         let (_, token) = acme.server.token(ACME, name).await?;
         assert!(works(&acme.provider, &token.access_token).await, "{name}");
     }
+    assert_eq!(open_lines(&acme).await, 0, "those who could not go first have given their leases back");
+    Ok(())
+}
+
+/// Whoever goes first after a pause does go: one that waits for its row takes the place of none.
+#[tokio::test]
+async fn who_waits_for_its_row_does_not_go_first() -> TestResult {
+    let acme = expired().await;
+    acme.provider.sandbox.fail_next(Failure::RetryAfter(429, "120".to_owned()));
+    for name in NAMES {
+        assert_refused(acme.server.token(ACME, name).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    }
+    let lines = acme.database.number("SELECT count(*) FROM refresh_attempts").await;
+    assert_eq!(lines, 1, "what is refused at once leaves no line");
+    acme.clock.advance(Duration::minutes(2));
+    let lease = |until| format!("UPDATE connections SET lease_until = {until} WHERE connection_id = 'b'");
+    acme.database.execute(&lease("9000000000000000")).await;
+    let waiting = timeout(std::time::Duration::from_secs(1), acme.server.token(ACME, "b")).await;
+    assert!(waiting.is_err(), "somebody else has the row: {waiting:?}");
+    acme.server.token(ACME, "c").await?;
+    acme.database.execute(&lease("NULL")).await;
+    acme.server.token(ACME, "b").await?;
+    assert_eq!(open_lines(&acme).await, 0);
     Ok(())
 }
 

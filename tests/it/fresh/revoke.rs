@@ -1,29 +1,28 @@
 //! Tokens that nobody needs any more are revoked at the provider, sooner or later.
 
+use std::pin::pin;
+
 use sea_orm::ConnectionTrait as _;
 use tokenwell::{
-    api::pb::{
-        connection::v1::DeleteRequest,
-        integration::v1::{DeleteRequest as IntegrationDelete, Integration},
-    },
+    api::pb::{connection::v1::DeleteRequest, integration::v1::DeleteRequest as IntegrationDelete},
     model::Duration,
-    sandbox::{Book, Client},
+    sandbox::Book,
 };
+use tokio::time::timeout;
 use tonic::Code;
 
-use super::{connect, connected, delete};
+use super::{connected, delete};
 use crate::support::{
-    Acme, Database, TestResult,
+    Acme, TestResult,
     acme::{ACME, ADA, plain},
     assert_refused,
     database::Kind,
-    provider::{CLIENT_SECRET, client},
     steps::{complete, in_outbox, until, works},
 };
 
-const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
+pub(super) const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
 
-async fn stage(kind: Kind) -> Acme {
+pub(super) async fn stage(kind: Kind) -> Acme {
     connected(kind, plain(), REVOCATION).await
 }
 
@@ -57,6 +56,52 @@ async fn a_deleted_connection_is_revoked_on_postgresql() -> TestResult {
     a_deleted_connection_is_revoked(Kind::Postgres).await
 }
 
+/// The grant may be of use to the user's other connections. It stays, also if a refresh is under way.
+async fn a_grant_is_spared_if_the_caller_says_so(kind: Kind) -> TestResult {
+    for refreshing in [false, true] {
+        let acme = stage(kind).await;
+        let request = DeleteRequest {
+            integration_id: ACME.to_owned(),
+            connection_id: ADA.to_owned(),
+            skip_revocation: true,
+        };
+        let mut client = acme.server.connection(&acme.server.key);
+        let token = if refreshing {
+            acme.gate.close();
+            let deleting = async {
+                acme.gate.arrived(1).await;
+                let mut deleting = pin!(client.delete(request));
+                let early = timeout(Duration::SECOND.unsigned_abs(), &mut deleting).await;
+                assert!(early.is_err(), "it did not wait for the refresh: {early:?}");
+                acme.gate.open();
+                deleting.await
+            };
+            let (got, deleted) = tokio::join!(acme.server.get(super::forced()), deleting);
+            deleted?;
+            got?.1.access_token
+        } else {
+            let token = acme.token().await?;
+            client.delete(request).await?;
+            token
+        };
+        assert_refused(acme.basic().await, Code::NotFound, "CONNECTION_NOT_FOUND");
+        acme.server.flows().revoke_due().await?;
+        assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
+        assert!(works(&acme.provider, &token).await, "nobody has revoked it");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_is_spared_if_the_caller_says_so_on_sqlite() -> TestResult {
+    a_grant_is_spared_if_the_caller_says_so(Kind::Sqlite).await
+}
+
+#[tokio::test]
+async fn a_grant_is_spared_if_the_caller_says_so_on_postgresql() -> TestResult {
+    a_grant_is_spared_if_the_caller_says_so(Kind::Postgres).await
+}
+
 /// Neither a provider that is away nor a restart, nor the end of the integration, lets the outbox forget.
 #[tokio::test]
 async fn what_cannot_be_revoked_now_is_revoked_later() -> TestResult {
@@ -76,90 +121,6 @@ async fn what_cannot_be_revoked_now_is_revoked_later() -> TestResult {
     assert!(!works(&acme.provider, &token).await);
     until(async || left(&acme).await, |left| *left == 0).await;
     server.stop().await;
-    Ok(())
-}
-
-/// Waits until nobody goes through the outbox.
-async fn settled(acme: &Acme) {
-    until(async || acme.server.flows().under_way(), |count| *count == 0).await;
-}
-
-/// To another client the provider says that there is nothing to revoke, and the token lives on.
-#[tokio::test]
-async fn tokens_are_revoked_by_the_client_that_they_were_issued_to() -> TestResult {
-    let (id, secret) = ("another-client", "canary-another-secret-7Qm");
-    let another =
-        Client { client_id: id.to_owned(), client_secret: Some(secret.into()), ..Client::default() };
-    let entry = format!("{}{REVOCATION}", super::ENTRY);
-    let acme = Acme::of(Database::sqlite(), vec![client(), another], plain(), &entry).await;
-    acme.connect(&[]).await;
-    let token = acme.token().await?;
-    acme.detour.answer("/revoke", 503, "{}");
-    delete(&acme).await?;
-    settled(&acme).await;
-    let (client_id, client_secret) = (id.to_owned(), secret.to_owned());
-    acme.update_integration(Integration { client_id, client_secret, ..Integration::default() }).await?;
-    acme.detour.end("/revoke");
-    acme.clock.advance(Duration::hours(1));
-    assert_eq!(acme.server.flows().revoke_due().await?, 1);
-    assert_eq!((acme.provider.sandbox.book().revocations, left(&acme).await), (1, 0));
-    assert!(!works(&acme.provider, &token).await);
-    Ok(())
-}
-
-/// What has changed of the same client counts: its old secret may be worth nothing.
-#[tokio::test]
-async fn tokens_are_revoked_with_the_present_secret() -> TestResult {
-    let acme = Acme::new(plain(), &format!("{}{REVOCATION}", super::ENTRY)).await;
-    acme.connect(&[]).await;
-    let client_secret = "canary-wrong-secret-3Xk".to_owned();
-    acme.update_integration(Integration { client_secret, ..Integration::default() }).await?;
-    delete(&acme).await?;
-    settled(&acme).await;
-    assert_eq!((acme.provider.sandbox.book().revocations, left(&acme).await), (0, 1));
-    let client_secret = CLIENT_SECRET.to_owned();
-    acme.update_integration(Integration { client_secret, ..Integration::default() }).await?;
-    acme.clock.advance(Duration::hours(1));
-    assert_eq!(acme.server.flows().revoke_due().await?, 1);
-    assert_eq!((acme.provider.sandbox.book().revocations, left(&acme).await), (1, 0));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_provider_that_wants_to_be_left_alone_is() -> TestResult {
-    let acme = stage(Kind::Sqlite).await;
-    acme.detour.retry_after("/revoke", "3000");
-    delete(&acme).await?;
-    settled(&acme).await;
-    acme.detour.end("/revoke");
-    acme.clock.advance(Duration::seconds(2_999));
-    assert_eq!((acme.server.flows().revoke_due().await?, left(&acme).await), (0, 1));
-    acme.clock.advance(Duration::SECOND);
-    assert_eq!((acme.server.flows().revoke_due().await?, left(&acme).await), (1, 0));
-    Ok(())
-}
-
-/// However many are deleted at once, one goes through the outbox, and goes on until it is empty.
-#[tokio::test]
-async fn many_deletions_do_not_overrun_the_provider() -> TestResult {
-    let acme = stage(Kind::Sqlite).await;
-    let names: Vec<_> = (1..20).map(|number| format!("user-{number}")).collect();
-    for name in &names {
-        connect(&acme, name).await;
-    }
-    acme.gate.close_at("/revoke");
-    delete(&acme).await?;
-    acme.gate.arrived(1).await;
-    for connection_id in names {
-        let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id };
-        acme.server.connection(&acme.server.key).delete(request).await?;
-    }
-    assert_eq!(acme.server.flows().under_way(), 2, "one is at it, and one comes after it");
-    assert_eq!((acme.gate.count(), left(&acme).await), (1, 20));
-    acme.gate.open();
-    // By no clock, and by no other server.
-    until(async || left(&acme).await, |left| *left == 0).await;
-    assert_eq!(acme.provider.sandbox.book().revocations, 20);
     Ok(())
 }
 
@@ -244,10 +205,14 @@ async fn tokens_of_a_flow_that_fails_after_the_exchange_are_revoked() {
 #[tokio::test]
 async fn a_revocation_that_does_not_open_holds_nobody_up() -> TestResult {
     let acme = stage(Kind::Sqlite).await;
-    connect(&acme, "bob").await;
+    super::connect(&acme, "bob").await;
     acme.detour.answer("/revoke", 503, "{}");
     delete(&acme).await?;
-    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: "bob".to_owned() };
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: "bob".to_owned(),
+        ..DeleteRequest::default()
+    };
     acme.server.connection(&acme.server.key).delete(request).await?;
     let db = acme.database.connect().await;
     db.execute_unprepared("UPDATE revocations SET payload = x'00' WHERE connection_id = 'ada'").await?;
@@ -269,7 +234,11 @@ async fn a_revocation_that_does_not_open_holds_nobody_up() -> TestResult {
 #[tokio::test]
 async fn without_a_way_nothing_is_left_to_do() -> TestResult {
     let acme = connected(Kind::Sqlite, plain(), "").await;
-    let request = DeleteRequest { integration_id: ACME.to_owned(), connection_id: ADA.to_owned() };
+    let request = DeleteRequest {
+        integration_id: ACME.to_owned(),
+        connection_id: ADA.to_owned(),
+        ..DeleteRequest::default()
+    };
     acme.server.connection(&acme.server.key).delete(request).await?;
     assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
     Ok(())

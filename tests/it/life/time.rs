@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokenwell::{
     model::OsRandom,
-    oauth::{Failure, HttpClient, HttpOptions, OAuthClient},
+    oauth::{HttpClient, HttpOptions, OAuthClient},
     sandbox::Failure as Trouble,
 };
 
@@ -16,9 +16,9 @@ authorization_endpoint = "PROVIDER/authorize"
 token_endpoint = "PROVIDER/token"
 "#;
 
-/// A refresh holds a lease that outlasts one call, and not several.
+/// A refresh holds a lease that outlasts all of them.
 #[tokio::test]
-async fn all_secrets_together_take_no_longer_than_one_may() {
+async fn each_secret_may_take_as_long_as_one_call() {
     let mut life = Life::new(steady(), ENTRY).await;
     let refresh_token = life.tokens().await.refresh_token.unwrap();
     let http = HttpOptions { timeout: Duration::from_secs(2), ..HttpOptions::default() };
@@ -26,11 +26,9 @@ async fn all_secrets_together_take_no_longer_than_one_may() {
     life.oauth = OAuthClient::new(http, Arc::new(life.acme.clock.clone()), Arc::new(OsRandom));
     life.acme.provider.sandbox.replace_secret(CLIENT_ID, "new".into());
     life.integration.further_client_secrets = vec!["new".into()];
-    // Each of the two would be in time, but not both of them.
+    // Each of the two is in time, though both together take longer than one may.
     for _ in 0..2 {
         life.acme.provider.sandbox.fail_next(Trouble::Hang(Duration::from_millis(1300)));
     }
-    let late = life.oauth.refresh(life.registration(), &refresh_token).await;
-    assert!(matches!(late, Err(Failure::Unavailable { .. })), "{late:?}");
     life.oauth.refresh(life.registration(), &refresh_token).await.unwrap();
 }

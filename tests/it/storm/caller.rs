@@ -9,7 +9,7 @@ use tokenwell::{
     model::{Clock as _, OffsetDateTime, SystemClock},
 };
 use tokio::time::{Instant, sleep_until};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::{
@@ -20,6 +20,9 @@ use crate::support::server::get;
 
 /// The rotating provider counts in whole seconds, so that a token of its may end that much before the time that it said.
 const WHOLE_SECOND: time::Duration = time::Duration::SECOND;
+
+/// How often a call is made whose server goes away.
+const TRIES: u32 = 4;
 
 /// One caller.
 pub struct Caller {
@@ -52,6 +55,8 @@ pub struct Seen {
     pub errors: BTreeMap<String, u64>,
     /// Servers that were killed meanwhile.
     pub kills: u64,
+    /// Servers that were stopped in order meanwhile.
+    pub stops: u64,
 }
 
 /// A token that should have worked.
@@ -111,8 +116,21 @@ impl Caller {
         self.seen
     }
 
-    /// A token, from one of the servers.
+    /// A token, from one of the servers. One that is on its way out says so, and the call is made again, as clients do.
     async fn token(&mut self, connection: &str) -> Result<OAuth2Credentials, Status> {
+        let mut answer = self.try_token(connection).await;
+        for _ in 1..TRIES {
+            match &answer {
+                Err(status) if reason(status) == "SERVER_STOPPING" || went_away(status) => {
+                    answer = self.try_token(connection).await;
+                }
+                _ => break,
+            }
+        }
+        answer
+    }
+
+    async fn try_token(&mut self, connection: &str) -> Result<OAuth2Credentials, Status> {
         let replica = self.number + self.random.random_range(0..2);
         let mut request = Request::new(get(INTEGRATION, connection));
         request.set_timeout(self.patience);
@@ -157,6 +175,7 @@ impl Seen {
         self.expired += other.expired;
         self.replaced += other.replaced;
         self.kills += other.kills;
+        self.stops += other.stops;
         for (reason, count) in other.errors {
             *self.errors.entry(reason).or_default() += count;
         }
@@ -167,6 +186,11 @@ impl Seen {
 pub fn reason(status: &Status) -> String {
     let details = status.get_error_details();
     details.error_info().map_or_else(|| format!("{:?}", status.code()), |info| info.reason.clone())
+}
+
+/// Whether the connection to the server has ended, and not the call.
+fn went_away(status: &Status) -> bool {
+    status.code() == Code::Unavailable && status.get_error_details().error_info().is_none()
 }
 
 fn expire_time(token: &OAuth2Credentials) -> OffsetDateTime {

@@ -67,6 +67,16 @@ impl Fleet {
         *self.replicas[replica].lock().unwrap() = new;
     }
 
+    /// Starts another in the place of one, and ends that by SIGTERM: it has to end in order.
+    pub async fn relieve(&self, replica: usize) {
+        let mut new = self.about.clone().start(String::new()).await;
+        std::mem::swap(&mut new, &mut *self.replicas[replica].lock().unwrap());
+        let old = new.server.unwrap();
+        let stopped = tokio::task::spawn_blocking(move || old.stop());
+        let stopped = timeout(PATIENCE, stopped).await.expect("the server does not stop").unwrap();
+        assert_eq!(stopped.code, Some(0), "{}", stopped.stderr);
+    }
+
     /// Ends one by SIGKILL.
     pub fn kill(&self, replica: usize) {
         drop(self.replicas[replica].lock().unwrap().server.take());

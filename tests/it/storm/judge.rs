@@ -29,6 +29,8 @@ pub struct Verdict {
     pub lost: BTreeSet<String>,
     /// Connections that the journal calls lost.
     pub named: BTreeSet<String>,
+    /// How many of them their servers have lost without having been killed.
+    pub forgotten: i64,
     /// Refused tokens that the provider itself had handed out a second time, with a lifetime that they had no longer.
     pub replayed: usize,
 }
@@ -54,6 +56,7 @@ impl World {
             faults: self.proxy.counts(),
             lost,
             named: self.named_lost().await,
+            forgotten: self.forgotten().await,
             replayed,
         }
     }
@@ -104,12 +107,13 @@ impl Verdict {
         assert!(self.lost.is_empty() && self.named.is_empty(), "lost: {:?}, {:?}", self.lost, self.named);
     }
 
-    /// What is lost is lost because the provider's answer was: a new server has presented the spent token. The journal names
-    /// each such connection, and no other.
+    /// What is lost is lost because the provider's answer died with its server: a new one has presented the spent token. The
+    /// journal names each such connection, and no other.
     #[track_caller]
     pub fn assert_losses_are_explained(&self) {
         let again: Vec<_> = self.book.presented.values().filter(|count| **count > 1).collect();
         assert_eq!(self.lost.len(), again.len(), "lost: {:?}", self.lost);
         assert_eq!(self.lost, self.named);
+        assert_eq!(self.forgotten, 0, "answers were lost by servers that lived on");
     }
 }

@@ -7,9 +7,9 @@ use super::{caller::Seen, judge::Verdict, world::REPLICAS};
 const DOCUMENT: &str = "docs/reliability.md";
 const BEGIN: &str = "<!-- storm: begin -->";
 const END: &str = "<!-- storm: end -->";
-const HEAD: &str = "| storm | replicas | connections | callers | seconds | token lifetime | kills | faults | tokens handed out | failed calls | refreshes | \
+const HEAD: &str = "| storm | replicas | connections | callers | seconds | token lifetime | servers ended | faults | tokens handed out | of them too late to be tried | failed calls | refreshes | \
                     most redemptions of one refresh token | reuse detected | refused tokens | connections lost | \
-                    p50, p99, longest Get |\n|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|\n";
+                    p50, p99, longest Get |\n|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|\n";
 
 impl Verdict {
     /// Prints the row, and puts a long storm's into the documentation.
@@ -51,9 +51,10 @@ impl Verdict {
             self.size.callers.to_string(),
             self.size.span.as_secs().to_string(),
             format!("{} s", self.size.ttl),
-            self.seen.kills.to_string(),
+            (self.seen.kills + self.seen.stops).to_string(),
             faults.to_string(),
             self.seen.tokens.to_string(),
+            self.seen.expired.to_string(),
             self.seen.errors.values().sum::<u64>().to_string(),
             self.book.redeemed.len().to_string(),
             self.book.redeemed.values().max().copied().unwrap_or_default().to_string(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Kind, Size, World};
+use super::world::{End, Kind, Size, World};
 use crate::support::Fault;
 
 /// What a provider never sees.
@@ -46,12 +46,26 @@ async fn between_a_server_and_a_busy_provider_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_servers_are_killed_the_journal_names_what_is_lost() {
     let world = World::new("killed", Kind::Rotating, Size::chosen(Kind::Rotating)).await;
-    let seen = world.storm(Some(world.size.kill_every)).await;
+    let seen = world.storm(Some(End::Killed)).await;
     let verdict = world.judge(seen).await;
     assert!(verdict.seen.kills > 0);
     verdict.assert_each_redeemed_once();
     verdict.assert_nobody_was_refused();
     verdict.assert_losses_are_explained();
+    verdict.record();
+}
+
+/// One after the other is replaced, as when a new release is rolled out.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_servers_are_stopped_in_order_nobody_notices() {
+    let world = World::new("stopped", Kind::Rotating, Size::chosen(Kind::Rotating)).await;
+    let seen = world.storm(Some(End::Stopped)).await;
+    let verdict = world.judge(seen).await;
+    assert!(verdict.seen.stops > 0);
+    verdict.assert_each_presented_once();
+    verdict.assert_nobody_was_refused();
+    verdict.assert_nothing_is_lost();
+    assert!(verdict.size.long || verdict.seen.errors.is_empty(), "{:?}", verdict.seen.errors);
     verdict.record();
 }
 
@@ -61,7 +75,7 @@ async fn at_a_provider_with_a_grace_period_nothing_is_lost_at_all() {
     let world = World::new("killed, with grace", Kind::Forgiving, Size::chosen(Kind::Forgiving)).await;
     let lost = [(Fault::HalfBody, 0.03), (Fault::CloseAfterAnswer, 0.03)];
     world.proxy.odds(&[turned_away(), lost.to_vec()].concat());
-    let seen = world.storm(Some(world.size.kill_every)).await;
+    let seen = world.storm(Some(End::Killed)).await;
     let verdict = world.judge(seen).await;
     assert!(verdict.seen.kills > 0);
     verdict.assert_each_redeemed_once();

@@ -33,6 +33,8 @@ pub const INTEGRATION: &str = "storm";
 const GRACE: u32 = 300;
 /// What the proxy's luck follows from.
 const SEED: u64 = 4;
+/// Longer than a refresh takes whose server lives, in microseconds: its time-out, and the time to commit.
+const LONGEST_CALL: i64 = 20_000_000;
 /// How many connections are made, or looked at, at the same time.
 const AT_ONCE: usize = 16;
 
@@ -45,6 +47,15 @@ pub enum Kind {
     Forgiving,
 }
 
+/// How servers end while callers call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By SIGKILL. Another one takes their place after that.
+    Killed,
+    /// By SIGTERM, once another one has taken their place.
+    Stopped,
+}
+
 /// How much of everything.
 #[derive(Debug, Clone)]
 pub struct Size {
@@ -55,8 +66,8 @@ pub struct Size {
     pub ttl: u32,
     /// How long a caller rests between two calls, at the most.
     pub rest: Duration,
-    /// How often a server is killed, if any are.
-    pub kill_every: Duration,
+    /// How often a server ends, if any do.
+    pub end_every: Duration,
     /// Whether the result is for the record.
     pub long: bool,
 }
@@ -90,7 +101,7 @@ impl Size {
                 span: Duration::from_secs(6),
                 ttl: 2,
                 rest: Duration::from_millis(600),
-                kill_every: Duration::from_secs(1),
+                end_every: Duration::from_secs(1),
                 long: false,
             };
         }
@@ -101,7 +112,7 @@ impl Size {
             // The forgiving provider is the slowest part of the storm by far: two-second tokens would only measure it.
             ttl: if kind == Kind::Rotating { 2 } else { 20 },
             rest: Duration::from_secs(8),
-            kill_every: Duration::from_secs(7),
+            end_every: Duration::from_secs(7),
             long: true,
         }
     }
@@ -145,22 +156,25 @@ impl World {
         Self { name, kind, size, provider, proxy, fleet, database, connections, http, _providers: providers }
     }
 
-    /// Lets the callers loose, and kills one server after the other in this interval, if there is one.
-    pub async fn storm(&self, kills: Option<Duration>) -> Seen {
+    /// Lets the callers loose, and ends one server after the other, if that is asked for.
+    pub async fn storm(&self, ends: Option<End>) -> Seen {
         let end = Instant::now() + self.size.span;
         // A connection whose server was killed is held up until that server's lease runs out, and callers need not be.
-        let patience = Duration::from_secs(if kills.is_some() { 4 } else { 25 });
+        let patience = Duration::from_secs(if ends == Some(End::Killed) { 4 } else { 25 });
         let mut callers = JoinSet::new();
         for number in 0..self.size.callers {
             callers.spawn(Caller::new(self, number, patience).call_until(end));
         }
         let bar = self.bar();
         let ticking = tokio::spawn(tick(bar.clone(), end));
-        let killed = match kills {
-            Some(pause) => self.kill_until(end, pause).await,
+        let ended = match ends {
+            Some(how) => self.end_until(end, how).await,
             None => 0,
         };
-        let mut seen = Seen { kills: killed, ..Seen::default() };
+        let mut seen = match ends {
+            Some(End::Stopped) => Seen { stops: ended, ..Seen::default() },
+            _ => Seen { kills: ended, ..Seen::default() },
+        };
         while let Some(caller) = callers.join_next().await {
             seen.add(caller.unwrap());
         }
@@ -169,14 +183,30 @@ impl World {
         seen
     }
 
-    async fn kill_until(&self, end: Instant, pause: Duration) -> u64 {
-        let mut killed = 0;
+    async fn end_until(&self, end: Instant, how: End) -> u64 {
+        let (mut ended, pause) = (0, self.size.end_every);
         while Instant::now() + pause < end {
             sleep_until(Instant::now() + pause).await;
-            self.fleet.replace(usize::try_from(killed).unwrap() % self.fleet.len()).await;
-            killed += 1;
+            let replica = usize::try_from(ended).unwrap() % self.fleet.len();
+            match how {
+                End::Killed => self.fleet.replace(replica).await,
+                End::Stopped => self.fleet.relieve(replica).await,
+            }
+            ended += 1;
         }
-        killed
+        ended
+    }
+
+    /// How many attempts count as lost whose server has begun others long after: that one was not killed, it has forgotten.
+    pub async fn forgotten(&self) -> i64 {
+        let sql = format!(
+            "SELECT count(*) FROM refresh_attempts a WHERE a.outcome = 'lost' AND EXISTS (SELECT 1 FROM \
+             refresh_attempts b WHERE b.replica = a.replica AND b.start_time > a.start_time + {LONGEST_CALL})"
+        );
+        let database = self.database.connect().await;
+        let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        database.close().await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
     }
 
     /// Ends all servers by SIGKILL, lets the leases of the dead run out, and starts new ones.

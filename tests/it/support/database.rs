@@ -10,6 +10,7 @@ use tokenwell::config::StorageArgs;
 pub struct Database {
     directory: TempDir,
     url: Option<String>,
+    connections: u32,
 }
 
 /// The kinds of databases that every store test runs on.
@@ -25,7 +26,7 @@ const KEY: &str = "test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 impl Database {
     /// SQLite in a new directory.
     pub fn sqlite() -> Self {
-        Self { directory: TempDir::new().unwrap(), url: None }
+        Self { directory: TempDir::new().unwrap(), url: None, connections: 8 }
     }
 
     /// A new database in PostgreSQL, which `make test` starts.
@@ -40,7 +41,7 @@ impl Database {
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         admin.close().await.unwrap();
         let (base, _) = server.rsplit_once('/').unwrap();
-        Self { directory: TempDir::new().unwrap(), url: Some(format!("{base}/{name}")) }
+        Self { directory: TempDir::new().unwrap(), url: Some(format!("{base}/{name}")), connections: 8 }
     }
 
     /// A database of this kind.
@@ -51,12 +52,17 @@ impl Database {
         }
     }
 
+    /// The same, with this many connections for each server.
+    pub fn with_connections(self, connections: u32) -> Self {
+        Self { connections, ..self }
+    }
+
     /// The arguments that name it.
     pub fn storage(&self) -> StorageArgs {
         StorageArgs {
             data_dir: self.directory.path().to_owned(),
             database_url: self.url.as_deref().map(Into::into),
-            database_max_connections: 8,
+            database_max_connections: self.connections,
             sealing_keys: Some(KEY.into()),
             sealing_key_file: None,
         }
@@ -90,6 +96,21 @@ impl Database {
             }
         }
         contents
+    }
+
+    /// Changes something past the store.
+    pub async fn execute(&self, sql: &str) {
+        let db = self.connect().await;
+        db.execute_unprepared(sql).await.unwrap();
+        db.close().await.unwrap();
+    }
+
+    /// What a query for one number finds.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let db = self.connect().await;
+        let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+        db.close().await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
     }
 
     /// A connection past the store, for looking at what is there.

@@ -14,7 +14,10 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 /// Open at first. Clones are the same gate.
 #[derive(Debug, Clone)]
@@ -22,6 +25,7 @@ pub struct Gate {
     open: Arc<watch::Sender<bool>>,
     arrived: Arc<watch::Sender<usize>>,
     passes: Arc<AtomicBool>,
+    delay: Arc<watch::Sender<Duration>>,
     path: Arc<Mutex<&'static str>>,
 }
 
@@ -31,6 +35,7 @@ impl Gate {
             open: Arc::new(watch::Sender::new(true)),
             arrived: Arc::default(),
             passes: Arc::default(),
+            delay: Arc::default(),
             path: Arc::new(Mutex::new("/token")),
         }
     }
@@ -62,6 +67,11 @@ impl Gate {
         self.passes.store(true, Ordering::SeqCst);
     }
 
+    /// Lets all of them wait for so long when they are through.
+    pub fn slow(&self, delay: Duration) {
+        self.delay.send_replace(delay);
+    }
+
     /// How many have come since the gate was closed.
     pub fn count(&self) -> usize {
         *self.arrived.borrow()
@@ -79,6 +89,8 @@ impl Gate {
         if here && !gate.passes.swap(false, Ordering::SeqCst) {
             gate.arrived.send_modify(|count| *count += 1);
             gate.open.subscribe().wait_for(|open| *open).await.unwrap();
+            let delay = *gate.delay.borrow();
+            sleep(delay).await;
         }
         next.run(request).await
     }

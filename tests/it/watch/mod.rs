@@ -102,8 +102,11 @@ async fn touch(server: &TestServer, key: &str, connection_id: &str) {
 }
 
 async fn delete(server: &TestServer, connection_id: &str) {
-    let request =
-        DeleteRequest { integration_id: "sandbox".to_owned(), connection_id: connection_id.to_owned() };
+    let request = DeleteRequest {
+        integration_id: "sandbox".to_owned(),
+        connection_id: connection_id.to_owned(),
+        ..DeleteRequest::default()
+    };
     server.connection(&server.key).delete(request).await.unwrap();
 }
 

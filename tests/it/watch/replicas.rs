@@ -29,9 +29,7 @@ async fn two(kind: Kind) -> (TestServer, TestServer, TestProvider, Database) {
 /// that goes from one to the other after each few events.
 async fn events_of_all_servers_are_told_in_one_order(kind: Kind) {
     let (first, second, _provider, _database) = two(kind).await;
-    // SQLite is for one server: more of them keep each other waiting for longer than a call waits.
-    let second = if kind == Kind::Sqlite { &first } else { &second };
-    let first = &first;
+    let (first, second) = (&first, &second);
     let (mut here, mut there) = (Feed::all(first).await, Feed::all(second).await);
     let start = here.cursor.clone();
     let work = (0..CONNECTIONS).map(|index| async move {

@@ -82,7 +82,11 @@ async fn a_whole_life_is_told() -> TestResult {
     server.connect("sandbox", "u2").await;
     server.token("sandbox", "u2").await?;
     server.get(GetRequest { force_refresh: true, ..get("sandbox", "u2") }).await?;
-    let request = DeleteRequest { integration_id: "sandbox".to_owned(), connection_id: "u2".to_owned() };
+    let request = DeleteRequest {
+        integration_id: "sandbox".to_owned(),
+        connection_id: "u2".to_owned(),
+        ..DeleteRequest::default()
+    };
     server.connection(&server.key).delete(request).await?;
     assert_eq!(stage.rounds().await, 3);
     let mut told: Vec<_> = stage.receiver.take().iter().map(Received::json).collect();

@@ -69,7 +69,11 @@ pub async fn check_revocation(
     (id, token): (&str, &str),
 ) -> Result<(), String> {
     same("the token works", &actor.opens(token).await, &true)?;
-    let request = DeleteRequest { integration_id: entry.id.clone(), connection_id: id.to_owned() };
+    let request = DeleteRequest {
+        integration_id: entry.id.clone(),
+        connection_id: id.to_owned(),
+        ..DeleteRequest::default()
+    };
     let deleted = house.server.connection(&house.server.key).delete(request).await;
     deleted.map_err(|status| format!("Delete: {}", words(&status)))?;
     // Shorter than what most tests wait for: there are many entries.
