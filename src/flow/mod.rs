@@ -38,6 +38,7 @@ pub use import::{ImportInput, ImportedCredentials};
 pub use integration::NewIntegration;
 use pause::Strikes;
 pub use project::{FirstKey, NewApiKey};
+use revoke::Outbox;
 use save::Unsaved;
 pub use token::{GetInput, Granted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -99,6 +100,7 @@ struct Inner {
     unsaved: Unsaved,
     strikes: Strikes,
     hands: Hands,
+    outbox: Outbox,
     watches: Watches,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
@@ -116,6 +118,7 @@ impl Flows {
                 unsaved: Unsaved::default(),
                 strikes: Strikes::default(),
                 hands: Hands::default(),
+                outbox: Outbox::default(),
                 watches: Watches::default(),
                 tasks: TaskTracker::new(),
                 webhooks: Dispatch::default(),

@@ -1,5 +1,12 @@
 //! Revoking what nobody needs any more, through an outbox: what the provider does not take now, it is asked to take later.
 
+use std::{
+    result::Result as StdResult,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::Mutex;
+
 use super::{
     Flows,
     config::config_of,
@@ -20,7 +27,15 @@ use crate::{
 const PATIENCE: Duration = Duration::days(7);
 const BACKOFF: Backoff = Backoff { base: Duration::minutes(1), cap: Duration::hours(6) };
 /// How many revocations are tried at a time.
-const BATCH: u64 = 8;
+const BATCH: usize = 8;
+
+/// Who goes through the outbox in this server: one at a time, however many tokens come in.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    turn: Mutex<()>,
+    /// Whether somebody waits for their turn, who will see what is there by then.
+    awaited: AtomicBool,
+}
 
 impl Flows {
     /// What is to be revoked when this connection goes, if its provider takes revocations of its kind.
@@ -127,12 +142,16 @@ impl Flows {
 
     /// Goes through the outbox without being waited for.
     pub(super) fn revoke_behind(&self, any: bool) {
-        if !any {
+        if !any || self.inner.outbox.awaited.swap(true, Ordering::SeqCst) {
             return;
         }
         let flows = self.clone();
         self.inner.tasks.spawn(async move {
-            if let Err(error) = flows.revoke_due().await {
+            let outbox = &flows.inner.outbox;
+            let _turn = outbox.turn.lock().await;
+            // Before it looks: what comes from now on it may not see.
+            outbox.awaited.store(false, Ordering::SeqCst);
+            if let Err(error) = flows.revoke_batches().await {
                 tracing::warn!(%error, "the outbox of revocations could not be gone through");
             }
         });
@@ -140,10 +159,27 @@ impl Flows {
 
     /// Tries the revocations that are due, a few at a time. Gives how many it tried.
     pub async fn revoke_due(&self) -> Result<usize> {
+        let _turn = self.inner.outbox.turn.lock().await;
+        self.revoke_batches().await
+    }
+
+    async fn revoke_batches(&self) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            let count = self.revoke_batch().await?;
+            all += count;
+            // A server that stops leaves the rest to others.
+            if count < BATCH || self.stopping().is_cancelled() {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn revoke_batch(&self) -> Result<usize> {
         let now = self.now();
         // As long as two refreshes: a try makes up to three calls.
         let claim = Duration::try_from(self.inner.parts.lease * 2).unwrap_or(PATIENCE);
-        let claimed = self.store().claim_revocations(BATCH, now, now + claim).await?;
+        let claimed = self.store().claim_revocations(BATCH as u64, now, now + claim).await?;
         let count = claimed.len();
         let tried = claimed.into_iter().map(|(revocation, since)| self.try_revocation(revocation, since));
         for tried in futures::future::join_all(tried).await {
@@ -153,33 +189,37 @@ impl Flows {
     }
 
     async fn try_revocation(&self, revocation: Revocation, since: OffsetDateTime) -> Result<()> {
-        let failed = match self.revoke(&revocation).await? {
+        let provider = &revocation.provider_id;
+        let (failed, retry_after) = match self.revoke(&revocation).await? {
             Ok(done) => {
                 let connection = revocation.connection_id.as_str();
-                tracing::info!(provider = %revocation.provider_id, connection, ?done, "tokens were revoked");
+                tracing::info!(%provider, connection, ?done, "tokens were revoked");
                 return self.store().delete_revocation(revocation.id).await;
             }
-            Err(failed) => failed,
+            Err(Unrevoked { problem, retry_after }) => (problem, retry_after),
         };
-        let provider = &revocation.provider_id;
         if self.now() - since > PATIENCE {
             tracing::error!(%provider, %failed, "tokens could not be revoked, and are given up");
             return self.store().delete_revocation(revocation.id).await;
         }
         tracing::warn!(%provider, %failed, attempts = revocation.attempts, "tokens could not be revoked yet");
         // Half of the span at least: nobody waits for it.
-        let wait =
+        let wait: Duration =
             BACKOFF.span(revocation.attempts) / 2 + BACKOFF.wait(revocation.attempts, self.random())? / 2;
-        self.store().postpone_revocation(revocation.id, self.now() + wait).await
+        self.store().postpone_revocation(revocation.id, self.now() + wait.max(retry_after)).await
     }
 
-    /// Asks the provider, with the client as it is now, or as it was if the integration is gone.
-    async fn revoke(&self, revocation: &Revocation) -> Result<std::result::Result<Revoked, String>> {
+    /// Asks the provider, with the client as it is now, or as it was if the integration is gone or has another one: what was
+    /// issued to the old one is none of the new one's business, and counts as revoked already.
+    async fn revoke(&self, revocation: &Revocation) -> Result<StdResult<Revoked, Unrevoked>> {
         let current = self.store().get_integration_row(&revocation.project_id, revocation.integration_row_id);
-        let integration = current.await?.unwrap_or_else(|| revocation.client.clone());
+        let same = current.await?.filter(|integration| integration.client_id == revocation.client.client_id);
+        let integration = same.unwrap_or_else(|| revocation.client.clone());
         let provider = match self.catalog().get(&revocation.provider_id).cloned() {
             Ok(provider) => provider,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => {
+                return Ok(Err(Unrevoked { problem: error.to_string(), retry_after: Duration::ZERO }));
+            }
         };
         let registration =
             Registration { provider: &provider, integration: &integration, config: &revocation.config };
@@ -189,7 +229,7 @@ impl Flows {
         {
             done = self.revoke_renewed(registration, revocation, refresh_token).await;
         }
-        Ok(done.map_err(|failure| failure.to_string()))
+        Ok(done.map_err(Unrevoked::from))
     }
 
     /// Gets another access token to end the grant with: the old one has run out.
@@ -198,7 +238,7 @@ impl Flows {
         registration: Registration<'_>,
         revocation: &Revocation,
         refresh_token: &SecretString,
-    ) -> std::result::Result<Revoked, Failure> {
+    ) -> StdResult<Revoked, Failure> {
         let grant = match self.oauth().refresh(registration, refresh_token).await {
             Ok(grant) => grant,
             Err(failure) => {
@@ -218,6 +258,20 @@ impl Flows {
             tracing::error!(%provider, %error, "tokens that are to be revoked could not be stored");
         }
         self.oauth().revoke(registration, &tokens_of(&renewed)).await
+    }
+}
+
+/// Why tokens are not revoked yet.
+struct Unrevoked {
+    problem: String,
+    /// How long the provider wants to be left alone at least.
+    retry_after: Duration,
+}
+
+impl From<Failure> for Unrevoked {
+    fn from(failure: Failure) -> Self {
+        let retry_after = failure.retry_after().and_then(|wait| Duration::try_from(wait).ok());
+        Self { problem: failure.to_string(), retry_after: retry_after.unwrap_or_default() }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 pub const MAX_WEBHOOKS: u64 = 20;
 /// How long a secret signs on after it was rotated.
 pub const SECRET_OVERLAP: Duration = Duration::hours(24);
-/// A webhook that has failed for so long is disabled.
+/// A webhook that has failed for so long is disabled by the next delivery that dies.
 pub const MAX_FAILING: Duration = Duration::days(5);
 
 const MAX_URL_BYTES: usize = 2048;

@@ -25,7 +25,8 @@ const TABLE: &str = "webhook_deliveries";
 const ROWS: usize = 500;
 
 impl Store {
-    /// Makes the deliveries of events that get their places, in the same transaction: one for each webhook that wants it.
+    /// Makes the deliveries of events that get their places, in the same transaction: one for each webhook that wants it. Those
+    /// of one that we have disabled wait: nobody has said that it wants them no longer.
     pub(super) async fn fan_out(
         &self,
         transaction: &impl ConnectionTrait,
@@ -34,9 +35,12 @@ impl Store {
         let mut projects: Vec<_> = events.iter().map(|(event, _)| event.project_id.as_str()).collect();
         projects.sort_unstable();
         projects.dedup();
+        let listening = Condition::any()
+            .add(hook::Column::Disabled.eq(false))
+            .add(hook::Column::DisableReason.is_not_null());
         let query = hook::Entity::find()
             .filter(hook::Column::ProjectId.is_in(projects))
-            .filter(hook::Column::Disabled.eq(false))
+            .filter(listening)
             // None of them is deleted meanwhile: a delivery without its webhook would fail all.
             .lock(LockType::KeyShare);
         let webhooks = query.all(transaction).await.map_err(failed)?;

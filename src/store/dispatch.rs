@@ -94,22 +94,25 @@ impl Store {
     /// Notes what came of a try, in the delivery that was claimed and in its webhook. Tells whether the webhook, which then
     /// pointed to this URL, is disabled by it.
     pub async fn note_attempt(&self, claimed: &Delivery, url: &str, attempt: &Attempt) -> Result<bool> {
-        let (id, now) = (claimed.webhook_id, attempt.time);
+        let (tried, now) = ((claimed.webhook_id, url), attempt.time);
         let transaction = self.db.begin().await.map_err(failed)?;
         // The webhook first, as whoever deletes it does: the two wait for each other, but not both.
         let disabled = match &attempt.verdict {
             Verdict::Delivered => {
-                note_success(&transaction, id).await?;
+                note_success(&transaction, tried).await?;
                 false
             }
             Verdict::Gone { .. } => {
-                note_failure(&transaction, id, None, now).await?;
-                disable(&transaction, (id, url), DisableReason::Gone, now, now).await?
+                note_failure(&transaction, tried, None, now).await?;
+                disable(&transaction, tried, DisableReason::Gone, now, now).await?
             }
-            Verdict::Failed { pause_until, .. } => {
-                note_failure(&transaction, id, *pause_until, now).await?;
+            Verdict::Failed { next_time, pause_until, .. } => {
+                note_failure(&transaction, tried, *pause_until, now).await?;
                 let since = now - MAX_FAILING;
-                disable(&transaction, (id, url), DisableReason::Failing, since, now).await?
+                // A failure long ago and one now may have nothing between them: the webhook was quiet. All the tries of a
+                // delivery take days.
+                next_time.is_none()
+                    && disable(&transaction, tried, DisableReason::Failing, since, now).await?
             }
         };
         let (status, problem, next_time) = match &attempt.verdict {

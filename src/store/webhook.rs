@@ -1,8 +1,10 @@
 //! Webhooks.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _, sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+    sea_query::{Expr, IntoCondition},
 };
 
 use super::{
@@ -104,7 +106,8 @@ impl Store {
                 .col_expr(Column::DisableReason, Expr::value(None::<String>))
                 .col_expr(Column::DisableTime, Expr::value(None::<i64>));
         }
-        if new.failure_time.is_none() {
+        // One that begins anew. Whatever else changes, what we know of it stays.
+        if old.url != new.url || (old.disabled && !new.disabled) {
             update = update
                 .col_expr(Column::FailureTime, Expr::value(None::<i64>))
                 .col_expr(Column::PauseUntil, Expr::value(None::<i64>));
@@ -168,15 +171,9 @@ impl Store {
         Ok(Some(WebhookTarget { url: row.url, secrets }))
     }
 
-    /// Leaves a webhook alone until then.
+    /// Leaves a webhook alone until then, or longer if it is to be left alone longer.
     pub async fn pause_webhook(&self, id: Uuid, until: OffsetDateTime) -> Result<()> {
-        Entity::update_many()
-            .col_expr(Column::PauseUntil, Expr::value(column::micros(until)))
-            .filter(Column::Id.eq(id))
-            .exec(&self.db)
-            .await
-            .map_err(failed)?;
-        Ok(())
+        pause(&self.db, Column::Id.eq(id), until).await
     }
 
     /// Wipes secrets that have been rotated away for long enough.
@@ -187,8 +184,8 @@ impl Store {
             .filter(Column::PreviousSecretExpireTime.lte(column::micros(now)))
             .exec(&self.db)
             .await
-            .map_err(failed)?;
-        Ok(())
+            .map(drop)
+            .map_err(failed)
     }
 
     fn seal_webhook_secret(
@@ -208,48 +205,54 @@ impl Store {
     }
 }
 
-/// Notes that a webhook works, if it was not known to. A write only then.
-pub(super) async fn note_success(db: &impl ConnectionTrait, id: Uuid) -> Result<()> {
+/// Notes that a webhook which still points there works, if it was not known to. A write only then. A pause goes on: this
+/// was under way when it was asked for.
+pub(super) async fn note_success(db: &impl ConnectionTrait, tried: (Uuid, &str)) -> Result<()> {
     Entity::update_many()
         .col_expr(Column::FailureTime, Expr::value(None::<i64>))
-        .col_expr(Column::PauseUntil, Expr::value(None::<i64>))
-        .filter(Column::Id.eq(id))
+        .filter(at(tried))
         .filter(Column::FailureTime.is_not_null())
         .exec(db)
         .await
-        .map_err(failed)?;
-    Ok(())
+        .map(drop)
+        .map_err(failed)
 }
 
-/// Notes that a webhook does not work, if it did, and how long it wants to be left alone, if it said so.
+/// Notes that a webhook which still points there does not work, if it did, and the pause that it asked for.
 pub(super) async fn note_failure(
     db: &impl ConnectionTrait,
-    id: Uuid,
+    tried: (Uuid, &str),
     pause_until: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> Result<()> {
     Entity::update_many()
         .col_expr(Column::FailureTime, Expr::value(column::micros(now)))
-        .filter(Column::Id.eq(id))
+        .filter(at(tried))
         .filter(Column::FailureTime.is_null())
         .exec(db)
         .await
         .map_err(failed)?;
     let Some(until) = pause_until else { return Ok(()) };
-    Entity::update_many()
-        .col_expr(Column::PauseUntil, Expr::value(column::micros(until)))
-        .filter(Column::Id.eq(id))
-        .exec(db)
-        .await
-        .map_err(failed)?;
-    Ok(())
+    pause(db, at(tried), until).await
 }
 
-/// Disables a webhook that still points where it did, unless it has failed for a shorter time than that. Tells whether it
-/// did.
+/// Of several pauses the longest counts.
+async fn pause(db: &impl ConnectionTrait, which: impl IntoCondition, until: OffsetDateTime) -> Result<()> {
+    let until = column::micros(until);
+    Entity::update_many()
+        .col_expr(Column::PauseUntil, Expr::value(until))
+        .filter(which)
+        .filter(Condition::any().add(Column::PauseUntil.is_null()).add(Column::PauseUntil.lt(until)))
+        .exec(db)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Disables a webhook that still points there, if it has failed since then or for longer. Tells whether it did.
 pub(super) async fn disable(
     db: &impl ConnectionTrait,
-    (id, url): (Uuid, &str),
+    tried: (Uuid, &str),
     reason: DisableReason,
     failing_since: OffsetDateTime,
     now: OffsetDateTime,
@@ -258,14 +261,18 @@ pub(super) async fn disable(
         .col_expr(Column::Disabled, Expr::value(true))
         .col_expr(Column::DisableReason, Expr::value(reason.as_str()))
         .col_expr(Column::DisableTime, Expr::value(column::micros(now)))
-        .filter(Column::Id.eq(id))
-        .filter(Column::Url.eq(url))
+        .filter(at(tried))
         .filter(Column::Disabled.eq(false))
         .filter(Column::FailureTime.lte(column::micros(failing_since)))
         .exec(db)
         .await
         .map_err(failed)?;
     Ok(done.rows_affected == 1)
+}
+
+/// The webhook, if it points where it did when it was tried.
+fn at((id, url): (Uuid, &str)) -> Condition {
+    Condition::all().add(Column::Id.eq(id)).add(Column::Url.eq(url))
 }
 
 pub(super) fn of(project: &ProjectId, id: Uuid) -> Condition {

@@ -8,6 +8,7 @@ mod due;
 mod late;
 mod lifetime;
 mod order;
+mod outbox;
 mod own_way;
 mod pause;
 mod purge;

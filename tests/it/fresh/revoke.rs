@@ -20,9 +20,9 @@ use crate::support::{
     steps::{complete, in_outbox, until, works},
 };
 
-const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
+pub(super) const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
 
-async fn stage(kind: Kind) -> Acme {
+pub(super) async fn stage(kind: Kind) -> Acme {
     connected(kind, plain(), REVOCATION).await
 }
 

@@ -34,6 +34,8 @@ struct Desk {
     /// How many requests have arrived, and how many are being answered.
     arrived: Arc<watch::Sender<(usize, usize)>>,
     open: Arc<watch::Sender<bool>>,
+    /// Opened for the late answers only.
+    late: Arc<watch::Sender<bool>>,
 }
 
 #[derive(Default)]
@@ -50,6 +52,7 @@ struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     endless: bool,
+    late: bool,
 }
 
 /// A request that arrived.
@@ -61,7 +64,7 @@ pub struct Received {
 
 impl Default for Answer {
     fn default() -> Self {
-        Self { status: 200, headers: Vec::new(), endless: false }
+        Self { status: 200, headers: Vec::new(), endless: false, late: false }
     }
 }
 
@@ -69,8 +72,12 @@ impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let desk =
-            Desk { book: Arc::default(), arrived: Arc::default(), open: Arc::new(watch::Sender::new(true)) };
+        let desk = Desk {
+            book: Arc::default(),
+            arrived: Arc::default(),
+            open: Arc::new(watch::Sender::new(true)),
+            late: Arc::default(),
+        };
         let router = Router::new().fallback(receive).with_state(desk.clone());
         let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) }).abort_handle();
         Self { address, desk, task }
@@ -88,7 +95,18 @@ impl Receiver {
     /// Answers the next request like this.
     pub fn answer_next(&self, status: u16, headers: &[(&'static str, &str)]) {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        self.desk.book.lock().unwrap().next.push_back(Answer { status, headers, endless: false });
+        self.push(Answer { status, headers, ..Answer::default() });
+    }
+
+    /// Answers the next request like this, but not before those that wait are released.
+    pub fn answer_next_late(&self, status: u16, headers: &[(&'static str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.desk.late.send_replace(false);
+        self.push(Answer { status, headers, late: true, ..Answer::default() });
+    }
+
+    fn push(&self, answer: Answer) {
+        self.desk.book.lock().unwrap().next.push_back(answer);
     }
 
     /// Answers with a body that never ends.
@@ -104,6 +122,7 @@ impl Receiver {
     /// Answers those that wait, and those that come.
     pub fn release(&self) {
         self.desk.open.send_replace(true);
+        self.desk.late.send_replace(true);
     }
 
     /// Everything that has arrived.
@@ -196,7 +215,8 @@ async fn receive(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> R
         book.most_at_once = book.most_at_once.max(desk.arrived.borrow().1);
         book.next.pop_front().unwrap_or_else(|| book.usual.clone())
     };
-    desk.open.subscribe().wait_for(|open| *open).await.unwrap();
+    let door = if answer.late { &desk.late } else { &desk.open };
+    door.subscribe().wait_for(|open| *open).await.unwrap();
     desk.arrived.send_modify(|(_, present)| *present -= 1);
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {

@@ -2,6 +2,7 @@
 
 mod disable;
 mod manage;
+mod pause;
 mod places;
 mod purge;
 mod receive;
