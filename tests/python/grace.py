@@ -13,7 +13,8 @@ Paths: /login/ (the user `ada`, password `ada`) and /o/authorize/ are forms with
 /o/token/, /o/revoke_token/; /me answers who a token is of; /__book tells what was counted; POST /__mint?count=N gives N
 refresh tokens, each of a user of its own.
 
-Two things a client should know of this server. A refresh ends the access token that it replaces. A spent refresh token
+Two things a client should know of this server. A refresh ends the access token that it replaces, also if its answer never
+arrives; /__book names such tokens as `ended`. A spent refresh token
 that comes again within the grace period brings the tokens that it brought before, and the answer says of the access token
 that it will live its whole time: it may have expired already. /__book names such tokens as `replayed`.
 """
@@ -111,7 +112,7 @@ from oauth2_provider.models import AccessToken, Application, RefreshToken  # noq
 from oauth2_provider.oauth2_validators import OAuth2Validator  # noqa: E402
 
 lock = threading.Lock()
-book = {"presented": Counter(), "redeemed": Counter(), "replayed": [], "refused": [], "revoked": 0}
+book = {"presented": Counter(), "redeemed": Counter(), "replayed": [], "ended": [], "refused": [], "revoked": 0}
 
 
 class Counting(OAuth2Validator):
@@ -135,10 +136,14 @@ class Counting(OAuth2Validator):
 
     def _save_bearer_token(self, token, request, *args, **kwargs):
         fresh = token["access_token"]
+        spent = getattr(request, "refresh_token_instance", None)
+        before = spent.access_token.token if spent and spent.access_token else None
         super()._save_bearer_token(token, request, *args, **kwargs)
-        if token["access_token"] != fresh:
-            with lock:
+        with lock:
+            if token["access_token"] != fresh:
                 book["replayed"].append(token["access_token"])
+            elif before:
+                book["ended"].append(before)
 
 
 @protected_resource()

@@ -21,7 +21,7 @@ use crate::support::server::get;
 /// The rotating provider counts in whole seconds, so that a token of its may end that much before the time that it said.
 const WHOLE_SECOND: time::Duration = time::Duration::SECOND;
 
-/// How often a call is made whose server goes away.
+/// How often a call is made whose server goes away, or that the provider has no room for.
 const TRIES: u32 = 4;
 
 /// One caller.
@@ -49,6 +49,8 @@ pub struct Seen {
     pub refused: Vec<Refused>,
     /// Tokens that ended between their handing out and their trying out.
     pub expired: u64,
+    /// Tokens that the provider would not look at.
+    pub untried: u64,
     /// Tokens that somebody's refresh had replaced meanwhile, at a provider that ends them then.
     pub replaced: u64,
     /// Calls that failed, by their reason.
@@ -142,8 +144,10 @@ impl Caller {
     }
 
     async fn try_out(&mut self, connection: String, token: OAuth2Credentials) {
-        let answer = self.http.get(&self.userinfo).bearer_auth(&token.access_token).send().await;
-        let status = answer.unwrap().status();
+        let Some(status) = self.provider_says(&token).await else {
+            self.seen.untried += 1;
+            return;
+        };
         if status == StatusCode::OK {
             return;
         }
@@ -160,6 +164,17 @@ impl Caller {
         }
     }
 
+    /// What the provider says to a token, if it says anything: it has no room for more sometimes.
+    async fn provider_says(&self, token: &OAuth2Credentials) -> Option<StatusCode> {
+        for _ in 0..TRIES {
+            let answer = self.http.get(&self.userinfo).bearer_auth(&token.access_token).send().await;
+            if let Ok(answer) = answer {
+                return Some(answer.status());
+            }
+        }
+        None
+    }
+
     /// Whether there is another token by now.
     async fn was_replaced(&mut self, connection: &str, token: &OAuth2Credentials) -> bool {
         self.token(connection).await.is_ok_and(|now| now.access_token != token.access_token)
@@ -174,6 +189,7 @@ impl Seen {
         self.refused.extend(other.refused);
         self.expired += other.expired;
         self.replaced += other.replaced;
+        self.untried += other.untried;
         self.kills += other.kills;
         self.stops += other.stops;
         for (reason, count) in other.errors {

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub forgotten: i64,
     /// Refused tokens that the provider itself had handed out a second time, with a lifetime that they had no longer.
     pub replayed: usize,
+    /// Refused tokens that the provider had ended with a refresh whose answer never arrived.
+    pub ended: usize,
 }
 
 impl World {
@@ -48,6 +50,9 @@ impl World {
         let before = seen.refused.len();
         seen.refused.retain(|refused| !book.replayed.contains(&refused.token));
         let replayed = before - seen.refused.len();
+        let before = seen.refused.len();
+        seen.refused.retain(|refused| !book.ended.contains(&refused.token));
+        let ended = before - seen.refused.len();
         Verdict {
             name: self.name,
             size: self.size.clone(),
@@ -58,6 +63,7 @@ impl World {
             named: self.named_lost().await,
             forgotten: self.forgotten().await,
             replayed,
+            ended,
         }
     }
 
@@ -99,7 +105,12 @@ impl Verdict {
     pub fn assert_nobody_was_refused(&self) {
         let refused: Vec<_> = self.seen.refused.iter().take(5).map(ToString::to_string).collect();
         assert!(refused.is_empty(), "{} tokens were refused: {refused:?}", self.seen.refused.len());
-        assert!(self.seen.tokens > self.seen.expired, "no token was tried while it lived");
+        let untried = self.seen.expired + self.seen.untried;
+        assert!(
+            self.seen.tokens > 2 * untried,
+            "{untried} of {} tokens were not tried while they lived",
+            self.seen.tokens
+        );
     }
 
     #[track_caller]

@@ -7,7 +7,7 @@ use super::{caller::Seen, judge::Verdict, world::REPLICAS};
 const DOCUMENT: &str = "docs/reliability.md";
 const BEGIN: &str = "<!-- storm: begin -->";
 const END: &str = "<!-- storm: end -->";
-const HEAD: &str = "| storm | replicas | connections | callers | seconds | token lifetime | servers ended | faults | tokens handed out | of them too late to be tried | failed calls | refreshes | \
+const HEAD: &str = "| storm | replicas | connections | callers | seconds | token lifetime | servers ended | faults | tokens handed out | of them never tried | failed calls | refreshes | \
                     most redemptions of one refresh token | reuse detected | refused tokens | connections lost | \
                     p50, p99, longest Get |\n|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|--|\n";
 
@@ -18,8 +18,9 @@ impl Verdict {
         println!("{HEAD}{row}");
         let Seen { expired, replaced, errors, .. } = &self.seen;
         println!("calls that failed, by their reason: {errors:?}; faults of the proxy: {:?}", self.faults);
+        let ended = replaced + self.ended as u64;
         println!(
-            "tokens that ended before they were tried: {expired}; that a refresh had ended: {replaced}; that the"
+            "tokens that ended before they were tried: {expired}; that a refresh had ended: {ended}; that the"
         );
         println!(
             "provider had handed out a second time, with a lifetime they had no longer: {}",
@@ -54,7 +55,7 @@ impl Verdict {
             (self.seen.kills + self.seen.stops).to_string(),
             faults.to_string(),
             self.seen.tokens.to_string(),
-            self.seen.expired.to_string(),
+            (self.seen.expired + self.seen.untried).to_string(),
             self.seen.errors.values().sum::<u64>().to_string(),
             self.book.redeemed.len().to_string(),
             self.book.redeemed.values().max().copied().unwrap_or_default().to_string(),

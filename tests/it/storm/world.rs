@@ -109,9 +109,10 @@ impl Size {
             connections: 200,
             callers: 500,
             span: Duration::from_mins(3),
-            // The forgiving provider is the slowest part of the storm by far: two-second tokens would only measure it.
+            // The forgiving provider is the slowest part of the storm by far: two-second tokens, or callers without rest, would
+            // only measure it.
             ttl: if kind == Kind::Rotating { 2 } else { 20 },
-            rest: Duration::from_secs(8),
+            rest: Duration::from_secs(if kind == Kind::Rotating { 8 } else { 30 }),
             end_every: Duration::from_secs(7),
             long: true,
         }

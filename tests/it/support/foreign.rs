@@ -38,6 +38,9 @@ pub struct ForeignBook {
     /// Access tokens that were handed out a second time, within a grace period.
     #[serde(default)]
     pub replayed: Vec<String>,
+    /// Access tokens that a refresh has ended before their time, whether or not its answer arrived.
+    #[serde(default)]
+    pub ended: Vec<String>,
 }
 
 impl Foreign {
