@@ -46,8 +46,9 @@ fn default_key_ring(directory: &Path, random: &dyn Random) -> Result<KeyRing, Ap
     Ok(KeyRing::read_or_create(&key, random)?)
 }
 
-/// Everything that happens, on the database alone: for commands that need no server.
-pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
+/// Everything that happens, on the database alone: for commands that need no server. What is known of providers matters where
+/// tokens are to be revoked.
+pub async fn offline(args: &StorageArgs, providers: &ProviderArgs) -> Result<Flows, AppError> {
     let file = args.data_dir.join(DATABASE_FILE);
     if args.database_url.is_none() && !file.exists() {
         // A mistyped directory must not be made, with a key and an empty database in it.
@@ -66,7 +67,7 @@ pub async fn offline(args: &StorageArgs) -> Result<Flows, AppError> {
             environment.clock.clone(),
             environment.random.clone(),
         ),
-        catalog: ArcSwap::from_pointee(load_catalog(&ProviderArgs::default(), &[])?),
+        catalog: ArcSwap::from_pointee(load_catalog(providers, &[])?),
         clock: environment.clock,
         random: environment.random,
         public_url: String::new(),

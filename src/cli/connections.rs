@@ -7,7 +7,8 @@ use super::{
     output::{Output, print},
 };
 use crate::{
-    config::StorageArgs,
+    app::offline,
+    config::{ProviderArgs, StorageArgs},
     model::{
         Connection, ConnectionId, ConnectionState, IntegrationId, PageRequest, ProjectId,
         ReauthorizationReason,
@@ -48,14 +49,17 @@ enum ConnectionsCommand {
         skip_revocation: bool,
         #[command(flatten)]
         storage: StorageArgs,
+        #[command(flatten)]
+        providers: ProviderArgs,
     },
 }
 
 /// Runs the subcommand.
 pub(super) async fn run(args: ConnectionsArgs) -> Result<(), Failure> {
-    let (ConnectionsCommand::List { storage, .. } | ConnectionsCommand::Delete { storage, .. }) =
-        &args.command;
-    let flows = flows(storage).await?;
+    let flows = match &args.command {
+        ConnectionsCommand::List { storage, .. } => flows(storage).await?,
+        ConnectionsCommand::Delete { storage, providers, .. } => offline(storage, providers).await?,
+    };
     let project = ProjectId::parse(&args.project)?;
     match args.command {
         ConnectionsCommand::List { integration, output, .. } => {

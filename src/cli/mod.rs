@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     app::AppError,
-    config::{LogArgs, LogFormat, ServeArgs, StorageArgs},
+    config::{LogArgs, LogFormat, ProviderArgs, ServeArgs, StorageArgs},
 };
 
 /// Why a command failed, in words for the operator.
@@ -98,5 +98,5 @@ fn start_log(args: &LogArgs) -> Result<(), Failure> {
 
 /// The tables and times of the database, without a server.
 async fn flows(storage: &StorageArgs) -> Result<crate::flow::Flows, AppError> {
-    crate::app::offline(storage).await
+    crate::app::offline(storage, &ProviderArgs::default()).await
 }

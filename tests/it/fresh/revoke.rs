@@ -1,23 +1,27 @@
 //! Tokens that nobody needs any more are revoked at the provider, sooner or later.
 
-use std::pin::pin;
+use std::{fs, pin::pin};
 
 use sea_orm::ConnectionTrait as _;
+use tempfile::TempDir;
 use tokenwell::{
     api::pb::{connection::v1::DeleteRequest, integration::v1::DeleteRequest as IntegrationDelete},
-    model::Duration,
+    model::{Duration, ExposeSecret as _},
     sandbox::Book,
 };
 use tokio::time::timeout;
 use tonic::Code;
 
 use super::{connected, delete};
-use crate::support::{
-    Acme, TestResult,
-    acme::{ACME, ADA, plain},
-    assert_refused,
-    database::Kind,
-    steps::{complete, in_outbox, until, works},
+use crate::{
+    cli::program::{run, tokenwell},
+    support::{
+        Acme, TestResult,
+        acme::{ACME, ADA, plain},
+        assert_refused,
+        database::Kind,
+        steps::{complete, in_outbox, until, works},
+    },
 };
 
 pub(super) const REVOCATION: &str = "revocation_endpoint = \"PROVIDER/revoke\"\n";
@@ -242,4 +246,26 @@ async fn without_a_way_nothing_is_left_to_do() -> TestResult {
     acme.server.connection(&acme.server.key).delete(request).await?;
     assert_eq!((left(&acme).await, acme.count("/revoke")), (0, 0));
     Ok(())
+}
+
+/// The command line knows the providers of a directory, too.
+#[tokio::test]
+async fn a_connection_that_is_deleted_offline_is_revoked_unless_told_otherwise() {
+    for (flags, revoked) in [(&["--skip-revocation"][..], false), (&[], true)] {
+        let acme = stage(Kind::Sqlite).await;
+        let providers = TempDir::new().unwrap();
+        let (file, entry) = acme.provider.entry.as_ref().unwrap();
+        fs::write(providers.path().join(file), entry).unwrap();
+        let mut command = tokenwell(&["connections", "delete", ACME, ADA]);
+        command
+            .args(flags)
+            .env("TOKENWELL_DATA_DIR", acme.database.directory())
+            .env("TOKENWELL_SEALING_KEYS", acme.database.storage().sealing_keys.unwrap().expose_secret())
+            .env("TOKENWELL_PROVIDERS_DIR", providers.path())
+            .env("TOKENWELL_DEV_LOOPBACK_PROVIDERS", "true");
+        assert_eq!(run(&mut command).ok(), "deleted `ada` of `acme`\n");
+        // In the outbox, or revoked already.
+        let done = acme.provider.sandbox.book().revocations > 0;
+        assert_eq!(done || left(&acme).await > 0, revoked, "{flags:?}");
+    }
 }
