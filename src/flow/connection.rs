@@ -18,10 +18,7 @@ impl Flows {
         id: &ConnectionId,
     ) -> Result<Connection> {
         let found = self.store().get_connection(project, integration, id).await?;
-        found.ok_or_else(|| Error::ConnectionNotFound {
-            integration: integration.clone(),
-            connection: id.clone(),
-        })
+        found.ok_or_else(|| not_found(integration, id))
     }
 
     /// Lists connections without credentials.
@@ -78,10 +75,7 @@ impl Flows {
         id: &ConnectionId,
     ) -> Result<(Connection, i64)> {
         let found = self.store().get_unopened(project, integration, id).await?;
-        found.ok_or_else(|| Error::ConnectionNotFound {
-            integration: integration.clone(),
-            connection: id.clone(),
-        })
+        found.ok_or_else(|| not_found(integration, id))
     }
 
     /// What is to be revoked when this connection goes. Nothing of credentials that do not open: they must not stay for that.
@@ -149,4 +143,9 @@ impl Flows {
             }
         }
     }
+}
+
+/// The project has no such connection.
+pub(super) fn not_found(integration: &IntegrationId, connection: &ConnectionId) -> Error {
+    Error::ConnectionNotFound { integration: integration.clone(), connection: connection.clone() }
 }

@@ -12,6 +12,7 @@ use super::{
     Flows,
     coalescer::copy_of,
     config::config_of,
+    connection::not_found,
     failure::{Verdict, judge, refresh_failed},
     heartbeat::Heartbeat,
     pause::Inquiry,
@@ -105,7 +106,7 @@ impl Flows {
                 self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
             let Some((connection, credentials)) = found.filter(|(found, _)| found.row_id == seen.row_id)
             else {
-                return Err(not_found(seen));
+                return Err(not_found(&seen.integration_id, &seen.id));
             };
             if connection.state == ConnectionState::NeedsReauthorization {
                 return Err(reauthorize(&connection));
@@ -349,11 +350,4 @@ impl Flows {
 /// How long it is until then.
 pub(super) fn until(time: OffsetDateTime, now: OffsetDateTime) -> Option<StdDuration> {
     StdDuration::try_from(time - now).ok()
-}
-
-fn not_found(connection: &Connection) -> Error {
-    Error::ConnectionNotFound {
-        integration: connection.integration_id.clone(),
-        connection: connection.id.clone(),
-    }
 }

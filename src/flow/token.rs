@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration as StdDuration};
 
 use tokio::time::timeout;
 
-use super::Flows;
+use super::{Flows, connection::not_found};
 use crate::{
     model::{
         Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, GrantType,
@@ -135,10 +135,7 @@ impl Flows {
         (integration, id): (&IntegrationId, &ConnectionId),
     ) -> Result<(Connection, Credentials)> {
         let found = self.store().get_credentials(project, integration, id).await?;
-        let (connection, mut credentials) = found.ok_or_else(|| Error::ConnectionNotFound {
-            integration: integration.clone(),
-            connection: id.clone(),
-        })?;
+        let (connection, mut credentials) = found.ok_or_else(|| not_found(integration, id))?;
         self.inner.unsaved.overlay(connection.row_id, &mut credentials);
         Ok((connection, credentials))
     }
@@ -185,8 +182,8 @@ pub(super) fn reauthorize(connection: &Connection) -> Error {
 /// The tokens of a grant, with their times; `old` are those that they replace, and when those came.
 ///
 /// Lifetimes count from when the request was sent, so that the answer's way does not make a token look younger. Absent
-/// `refresh_token` means that the old one stays (RFC 6749, section 6), with a new life if the answer says so; absent `expires_in` never means for ever when there
-/// is a way to renew.
+/// `refresh_token` means that the old one stays (RFC 6749, section 6), with a new life if the answer says so; absent
+/// `expires_in` never means for ever when there is a way to renew.
 pub(super) fn token_set(
     provider: &Provider,
     grant_type: GrantType,

@@ -196,7 +196,7 @@ pub enum Error {
     #[error("there are {0}; end some of them, or try again later")]
     WatchLimit(&'static str),
     /// The server stops.
-    #[error("this server is stopping; go on with another, from the last cursor")]
+    #[error("this server is stopping; call another one, and let a stream go on from its last cursor")]
     ServerStopping,
     /// Too slow.
     #[error("the call took longer than its deadline")]
