@@ -23,6 +23,7 @@ mod redeem;
 mod refresh;
 mod revoke;
 mod save;
+mod setback;
 mod token;
 mod watch;
 mod webhook;

@@ -12,11 +12,7 @@ use std::{
     time::Duration as StdDuration,
 };
 
-use super::{
-    Flows,
-    failure::Verdict,
-    refresh::{Attempt, until},
-};
+use super::{Flows, failure::Verdict, refresh::Attempt, setback::until};
 use crate::{
     model::{Backoff, ClientFailure, Defence, Duration, Error, Integration, Result, Uuid},
     oauth::Failure,
