@@ -66,8 +66,8 @@ impl Flows {
                 Err(Error::ProviderUnavailable { retry_after: Some(wait), .. })
                     if Instant::now() + wait.max(POLL) <= patient_until =>
                 {
-                    // Whoever stops is told so by the next try.
-                    self.stopping().run_until_cancelled(sleep(wait.max(POLL))).await;
+                    let waited = self.stopping().run_until_cancelled(sleep(wait.max(POLL))).await;
+                    waited.ok_or(Error::ServerStopping)?;
                 }
                 Err(error) => return Err(error),
             }
