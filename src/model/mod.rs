@@ -21,6 +21,7 @@ mod page;
 mod project;
 mod random;
 mod reason;
+mod refresh_failure;
 mod return_url;
 mod revocation;
 mod signature;
@@ -30,8 +31,8 @@ pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
-    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
-    ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
+    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, OwnClient, ReauthorizationReason,
+    Secrets, TokenSet, etag,
 };
 pub use cursor::{Cursor, CursorScope};
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
@@ -52,6 +53,7 @@ pub use metadata::{MAX_METADATA_BYTES, Metadata};
 pub use page::{Page, PageRequest, PageToken};
 pub use project::{Completion, HmacKey, Project, Settings, check_display_name};
 pub use random::{OsRandom, Random, fraction, token, uuid_v7};
+pub use refresh_failure::{FailureKind, RefreshFailure};
 pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
 pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};

@@ -1,4 +1,4 @@
-//! Connections: reading, listing, deleting, and what callers change of them. Their credentials are in `grant`.
+//! Connections: reading, listing, deleting, and what callers change of them. Their credentials are in `grant` and `tokens`.
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,

@@ -26,6 +26,8 @@ mod refresh;
 mod revocation;
 mod seal;
 mod secrets;
+mod setback;
+mod tokens;
 mod webhook;
 
 use std::{sync::Arc, time::Duration};
@@ -39,11 +41,13 @@ pub use dispatch::DueWebhook;
 pub use due::{Due, DueLimits};
 pub use event::{EventFilter, FeedBounds};
 pub use flow::NewFlow;
-pub use grant::{NewGrant, Placed, RefreshedTokens};
+pub use grant::{NewGrant, Placed};
 pub use journal::AttemptOutcome;
 use pool::Pool;
-pub use refresh::{Lease, Setback, Written};
+pub use refresh::{Lease, Written};
 pub use seal::{KeyRing, KeyRingError};
+pub use setback::Setback;
+pub use tokens::RefreshedTokens;
 pub use webhook::WebhookTarget;
 
 use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
