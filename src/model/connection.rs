@@ -5,8 +5,8 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{
-    ConnectionId, GrantType, IntegrationId, Metadata, ProjectId, ProviderId, RefreshFailure, SecretMap,
-    StringMap,
+    ConnectionId, GrantType, IntegrationId, Metadata, Notice, ProjectId, ProviderId, RefreshFailure,
+    SecretMap, StringMap,
 };
 
 /// How long an access token must still be valid if the caller does not say.
@@ -72,6 +72,10 @@ pub struct Connection {
     pub metadata_version: i64,
     /// The scopes granted, or asked for if the provider did not say.
     pub granted_scopes: Vec<String>,
+    /// When its refresh token expires, if that is known.
+    pub refresh_token_expire_time: Option<OffsetDateTime>,
+    /// When it is told that what can be renewed ends.
+    pub notice: Option<Notice>,
     /// When it was first made.
     pub create_time: OffsetDateTime,
     /// When config, metadata, state or grant last changed.

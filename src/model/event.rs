@@ -20,6 +20,8 @@ pub enum EventType {
     Recovered,
     /// Its grant is gone.
     NeedsReauthorization,
+    /// The end of what can be renewed comes near.
+    ExpiringSoon,
     /// It was deleted.
     Deleted,
 }
@@ -68,13 +70,14 @@ pub struct NewEvent<'a> {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Created,
         Self::Updated,
         Self::Refreshed,
         Self::RefreshFailed,
         Self::Recovered,
         Self::NeedsReauthorization,
+        Self::ExpiringSoon,
         Self::Deleted,
     ];
 
@@ -88,6 +91,7 @@ impl EventType {
             Self::RefreshFailed => "connection.refresh_failed",
             Self::Recovered => "connection.recovered",
             Self::NeedsReauthorization => "connection.needs_reauthorization",
+            Self::ExpiringSoon => "connection.expiring_soon",
             Self::Deleted => "connection.deleted",
         }
     }

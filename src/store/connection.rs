@@ -9,6 +9,7 @@ use super::{
     Store, column,
     entity::connection::{Column, Entity, Model},
     failed,
+    notice::notice,
 };
 use crate::model::{
     Config, Connection, ConnectionId, ConnectionState, Credentials, Error, EventType, FailureKind, GrantType,
@@ -233,9 +234,11 @@ pub(super) fn connection(row: Model) -> Result<Connection> {
         reason.ok_or_else(|| column::inconsistent(TABLE, row.id, "reason"))
     });
     let failure = failure(&row)?;
+    let notice = notice(&row)?;
     Ok(Connection {
         reason: reason.transpose()?,
         failure,
+        notice,
         grant_type: grant_type.ok_or_else(|| column::inconsistent(TABLE, row.id, "grant_type"))?,
         row_id: row.id,
         project_id: ProjectId::stored(row.project_id),
@@ -249,6 +252,7 @@ pub(super) fn connection(row: Model) -> Result<Connection> {
         metadata: Metadata::stored(column::parse(&row.metadata)?),
         metadata_version: row.metadata_version,
         granted_scopes: column::parse(&row.granted_scopes)?,
+        refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
         create_time: column::time(row.create_time)?,
         update_time: column::time(row.update_time)?,
         refresh_time: column::time(row.refresh_time)?,

@@ -13,12 +13,13 @@ use super::{
     failed,
     flow_status::end_flow,
     is_duplicate, is_orphan,
+    notice::{due, with_notice},
     tokens::RefreshedTokens,
 };
 use crate::model::{
     ConnectionId, ConnectionState, Error, EventType, FlowOutcome, FlowProgress, GrantType, IntegrationId,
-    Metadata, NewEvent, OffsetDateTime, ProjectId, ProviderId, Result, Secrets, StringMap, TokenSet, Uuid,
-    uuid_v7,
+    Metadata, NewEvent, Notice, OffsetDateTime, ProjectId, ProviderId, Result, Secrets, StringMap, TokenSet,
+    Uuid, uuid_v7,
 };
 
 /// How often a grant may meet somebody else's write before it gives up.
@@ -95,6 +96,7 @@ impl Store {
         let id = uuid_v7(&*self.random, now)?;
         let sealed = self.seal_tokens(id, grant.project_id, grant.tokens)?;
         let metadata = grant.metadata.cloned().unwrap_or_default();
+        let notice = Notice::of(grant.tokens, grant.grant_type, now);
         let row = ActiveModel {
             id: Set(id),
             project_id: Set(grant.project_id.to_string()),
@@ -124,7 +126,9 @@ impl Store {
             failure_code: Set(None),
             failure_error: Set(None),
             retry_time: Set(None),
-            due_time: Set(grant.due_time.map(column::micros)),
+            due_time: Set(due(grant.due_time, notice, now)),
+            notice_end: Set(notice.map(|notice| column::micros(notice.end))),
+            notice_time: Set(notice.and_then(|notice| notice.time).map(column::micros)),
             grant_time: Set(grant_time),
             create_time: Set(column::micros(now)),
             update_time: Set(column::micros(now)),
@@ -193,8 +197,10 @@ impl Store {
             refresh_time: now,
         };
         let secrets = self.seal_secrets_of(id, grant.project_id, grant.secrets)?;
-        let mut update = self
-            .token_update(id, grant.project_id, &refreshed)?
+        // A new grant begins anew, and so does what is told of its end.
+        let notice = Notice::of(grant.tokens, grant.grant_type, now);
+        let update = self.token_update(id, grant.project_id, &refreshed, notice, now)?;
+        let mut update = with_notice(update, notice)
             .col_expr(Column::GrantType, Expr::value(grant.grant_type.as_str()))
             .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
             .col_expr(Column::Secrets, Expr::value(secrets))

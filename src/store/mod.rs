@@ -20,6 +20,7 @@ mod grant;
 mod integration;
 mod journal;
 mod key;
+mod notice;
 mod pool;
 mod project;
 mod refresh;

@@ -19,11 +19,12 @@ use super::{
     },
     failed,
     journal::{AttemptOutcome, end_attempt, end_attempts},
+    notice::{due, with_notice},
     tokens::RefreshedTokens,
 };
 use crate::model::{
-    Connection, ConnectionState, Credentials, Duration, EventType, NewEvent, OffsetDateTime, Result, Uuid,
-    uuid_v7,
+    Connection, ConnectionState, Credentials, Duration, EventType, NewEvent, Notice, OffsetDateTime, Result,
+    TokenSet, Uuid, uuid_v7,
 };
 
 /// The right to refresh a row.
@@ -154,10 +155,13 @@ impl Store {
         refreshed: &RefreshedTokens<'_>,
         now: OffsetDateTime,
     ) -> Result<Written> {
-        let update = self
-            .token_update(connection.row_id, &connection.project_id, refreshed)?
-            .filter(of(connection))
-            .filter(Column::Generation.eq(lease.generation));
+        let (tokens, since) = (refreshed.tokens, refreshed.refresh_time);
+        let notice = Notice::after(connection.notice, tokens, connection.grant_type, since);
+        // If its end stays where it is, it may be told at any moment: then that is not undone.
+        let stays = notice == connection.notice;
+        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, notice, now)?;
+        let update = if stays { update } else { with_notice(update, notice) };
+        let update = update.filter(of(connection)).filter(Column::Generation.eq(lease.generation));
         // Whether it recovers is what the row says now. It mostly says what was read of it.
         let read_as_ill = connection.failure.is_some();
         for ill in [read_as_ill, !read_as_ill] {
@@ -170,6 +174,9 @@ impl Store {
             self.record(&transaction, &NewEvent::of(connection, EventType::Refreshed, None), now).await?;
             if ill {
                 self.record(&transaction, &NewEvent::of(connection, EventType::Recovered, None), now).await?;
+            }
+            if stays {
+                self.tell_end(&transaction, connection, now).await?;
             }
             end_attempt(&transaction, lease, AttemptOutcome::Committed, now).await?;
             transaction.commit().await.map_err(failed)?;
@@ -186,9 +193,14 @@ impl Store {
         expire_time: OffsetDateTime,
         due_time: Option<OffsetDateTime>,
     ) -> Result<()> {
-        Entity::update_many()
+        let tokens = TokenSet { expire_time: Some(expire_time), ..credentials.tokens.clone() };
+        let since = connection.refresh_time;
+        let notice = Notice::after(connection.notice, &tokens, connection.grant_type, since);
+        let update = Entity::update_many()
             .col_expr(Column::TokenExpireTime, Expr::value(column::micros(expire_time)))
-            .col_expr(Column::DueTime, Expr::value(due_time.map(column::micros)))
+            .col_expr(Column::DueTime, Expr::value(due(due_time, notice, since)));
+        let update = if notice == connection.notice { update } else { with_notice(update, notice) };
+        update
             .filter(of(connection))
             .filter(Column::Generation.eq(credentials.generation))
             .exec(&self.db)

@@ -11,6 +11,7 @@ use super::{
     entity::connection::{Column, Entity},
     failed,
     journal::{AttemptOutcome, end_attempt, end_attempts, is_unclear},
+    notice::due,
     refresh::{Lease, held},
 };
 use crate::model::{
@@ -50,7 +51,7 @@ impl Store {
             .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
             .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
             .col_expr(Column::RetryTime, Expr::value(retry_time))
-            .col_expr(Column::DueTime, Expr::value(retry_time))
+            .col_expr(Column::DueTime, Expr::value(due(Some(failure.retry_time), connection.notice, now)))
             // Who has read the row before takes no lease that knows nothing of this failure.
             .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
             .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))

@@ -9,11 +9,13 @@ use super::{
     Store, column,
     connection::{TABLE, state_name},
     entity::connection::{Column, Entity, Model},
+    notice::due,
     seal::{Place, row_name},
     secrets::SecretsColumn,
 };
 use crate::model::{
-    ConnectionState, Credentials, OffsetDateTime, ProjectId, Result, SecretString, Secrets, TokenSet, Uuid,
+    ConnectionState, Credentials, Notice, OffsetDateTime, ProjectId, Result, SecretString, Secrets, TokenSet,
+    Uuid,
 };
 
 const ACCESS_TOKEN: &str = "access_token";
@@ -41,11 +43,14 @@ pub(super) struct SealedTokens {
 // === impl Store ===
 
 impl Store {
+    /// Writes new tokens, which end every lease, failure and back-off. Their notice is written apart.
     pub(super) fn token_update(
         &self,
         id: Uuid,
         project: &ProjectId,
         refreshed: &RefreshedTokens<'_>,
+        notice: Option<Notice>,
+        now: OffsetDateTime,
     ) -> Result<sea_orm::UpdateMany<Entity>> {
         let tokens = refreshed.tokens;
         let sealed = self.seal_tokens(id, project, tokens)?;
@@ -68,7 +73,7 @@ impl Store {
             .col_expr(Column::FailureCode, Expr::value(None::<String>))
             .col_expr(Column::FailureError, Expr::value(None::<String>))
             .col_expr(Column::RetryTime, Expr::value(None::<i64>))
-            .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
+            .col_expr(Column::DueTime, Expr::value(due(refreshed.due_time, notice, now)))
             .col_expr(Column::RefreshTime, Expr::value(column::micros(refreshed.refresh_time)));
         if let Some(scopes) = refreshed.granted_scopes {
             update = update.col_expr(Column::GrantedScopes, Expr::value(column::json(scopes)?));

@@ -3,6 +3,7 @@
 mod claim;
 mod connection;
 mod due;
+mod ending;
 mod event;
 mod feed;
 mod fixture;

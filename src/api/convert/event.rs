@@ -84,6 +84,7 @@ fn pb_event_type(event_type: EventType) -> pb::EventType {
         EventType::RefreshFailed => pb::EventType::RefreshFailed,
         EventType::Recovered => pb::EventType::Recovered,
         EventType::NeedsReauthorization => pb::EventType::NeedsReauthorization,
+        EventType::ExpiringSoon => pb::EventType::ExpiringSoon,
         EventType::Deleted => pb::EventType::Deleted,
     }
 }

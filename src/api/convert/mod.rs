@@ -142,6 +142,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         secret_config: HashMap::new(),
         reauthorization_reason: reauthorization_reason.unwrap_or_default().into(),
         refresh_failure: connection.failure.as_ref().map(event::pb_refresh_failure),
+        refresh_token_expire_time: connection.refresh_token_expire_time.map(timestamp),
     }
 }
 

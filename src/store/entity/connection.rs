@@ -36,6 +36,8 @@ pub struct Model {
     pub failure_error: Option<String>,
     pub retry_time: Option<i64>,
     pub due_time: Option<i64>,
+    pub notice_end: Option<i64>,
+    pub notice_time: Option<i64>,
     pub grant_time: i64,
     pub create_time: i64,
     pub update_time: i64,

@@ -5,6 +5,7 @@ mod apart;
 mod behind;
 mod broken;
 mod due;
+mod ending;
 mod late;
 mod lifetime;
 mod order;
