@@ -19,6 +19,9 @@ pub const MAX_MIN_TTL: Duration = Duration::hours(1);
 pub enum ConnectionState {
     /// They work, as far as we know.
     Active,
+    /// They work as long as they last: what the provider answers to a refresh has made no sense for so long that somebody should
+    /// look.
+    NeedsAttention,
     /// The grant is gone.
     NeedsReauthorization,
 }

@@ -22,6 +22,8 @@ pub enum EventType {
     NeedsReauthorization,
     /// The end of what can be renewed comes near.
     ExpiringSoon,
+    /// What the provider answers to its refreshes has made no sense for long.
+    NeedsAttention,
     /// It was deleted.
     Deleted,
 }
@@ -70,7 +72,7 @@ pub struct NewEvent<'a> {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Created,
         Self::Updated,
         Self::Refreshed,
@@ -78,6 +80,7 @@ impl EventType {
         Self::Recovered,
         Self::NeedsReauthorization,
         Self::ExpiringSoon,
+        Self::NeedsAttention,
         Self::Deleted,
     ];
 
@@ -92,6 +95,7 @@ impl EventType {
             Self::Recovered => "connection.recovered",
             Self::NeedsReauthorization => "connection.needs_reauthorization",
             Self::ExpiringSoon => "connection.expiring_soon",
+            Self::NeedsAttention => "connection.needs_attention",
             Self::Deleted => "connection.deleted",
         }
     }

@@ -55,7 +55,7 @@ pub use notice::Notice;
 pub use page::{Page, PageRequest, PageToken};
 pub use project::{Completion, HmacKey, Project, Settings, check_display_name};
 pub use random::{OsRandom, Random, fraction, token, uuid_v7};
-pub use refresh_failure::{FailureKind, RefreshFailure};
+pub use refresh_failure::{ATTENTION_PAUSE, FailureKind, RefreshFailure, UnknownAnswers};
 pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
 pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};

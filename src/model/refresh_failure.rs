@@ -1,6 +1,12 @@
 //! Refreshes that failed, and may succeed later.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
+
+/// How often a connection that needs attention is refreshed unasked, at the most.
+pub const ATTENTION_PAUSE: Duration = Duration::days(1);
+/// So many answers that nobody understands, over so long a time, are no accident.
+const MANY: i64 = 20;
+const LONG: Duration = Duration::hours(24);
 
 /// Why a refresh failed that may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +32,34 @@ pub struct RefreshFailure {
     pub since: OffsetDateTime,
     /// The provider is not asked again before.
     pub retry_time: OffsetDateTime,
+    /// Those among them whose answer nobody understands.
+    pub unknown: Option<UnknownAnswers>,
+}
+
+/// Answers that say neither that the grant is gone nor that it is not: since the last refresh that succeeded. Those that are
+/// understood, and providers that cannot be reached, neither count nor end the count: one that is away for a moment each day
+/// would else never come to the end of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownAnswers {
+    /// How many.
+    pub count: i64,
+    /// When the first came.
+    pub since: OffsetDateTime,
+}
+
+impl UnknownAnswers {
+    /// One more than those before.
+    #[must_use]
+    pub fn one_more(before: Option<Self>, now: OffsetDateTime) -> Self {
+        let Self { count, since } = before.unwrap_or(Self { count: 0, since: now });
+        Self { count: count + 1, since }
+    }
+
+    /// Whether they are so many, and have come for so long, that somebody should look.
+    #[must_use]
+    pub fn need_attention(self, now: OffsetDateTime) -> bool {
+        self.count >= MANY && now - self.since >= LONG
+    }
 }
 
 impl FailureKind {

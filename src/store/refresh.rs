@@ -160,7 +160,10 @@ impl Store {
         // If its end stays where it is, it may be told at any moment: then that is not undone.
         let stays = notice == connection.notice;
         let update = self.token_update(connection.row_id, &connection.project_id, refreshed, notice, now)?;
-        let update = if stays { update } else { with_notice(update, notice) };
+        let mut update = if stays { update } else { with_notice(update, notice) };
+        if connection.state != ConnectionState::Active {
+            update = update.col_expr(Column::UpdateTime, Expr::value(column::micros(now)));
+        }
         let update = update.filter(of(connection)).filter(Column::Generation.eq(lease.generation));
         // Whether it recovers is what the row says now. It mostly says what was read of it.
         let read_as_ill = connection.failure.is_some();

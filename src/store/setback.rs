@@ -15,8 +15,8 @@ use super::{
     refresh::{Lease, held},
 };
 use crate::model::{
-    Connection, ConnectionState, Credentials, EventType, FailureKind, NewEvent, OffsetDateTime,
-    ReauthorizationReason, Result,
+    ATTENTION_PAUSE, Connection, ConnectionState, Credentials, Duration, EventType, FailureKind, NewEvent,
+    OffsetDateTime, ReauthorizationReason, Result, UnknownAnswers,
 };
 
 /// Why an attempt failed that may succeed another time, and when that is.
@@ -26,6 +26,8 @@ pub struct Setback {
     pub kind: FailureKind,
     /// The provider's error, if that is why.
     pub oauth_error: Option<String>,
+    /// Whether nobody understands what the provider has answered.
+    pub unknown: bool,
     /// How the journal has it.
     pub outcome: AttemptOutcome,
     /// The provider is not asked again before.
@@ -43,27 +45,42 @@ impl Store {
         failure: &Setback,
         now: OffsetDateTime,
     ) -> Result<bool> {
-        let retry_time = column::micros(failure.retry_time);
-        let transaction = self.db.begin().await.map_err(failed)?;
-        let done = Entity::update_many()
+        // Nobody else writes these under the lease, so that they are what was read.
+        let before = connection.failure.as_ref().and_then(|failure| failure.unknown);
+        let unknown = if failure.unknown { Some(UnknownAnswers::one_more(before, now)) } else { before };
+        let enough = failure.unknown && unknown.is_some_and(|unknown| unknown.need_attention(now));
+        let newly = enough && connection.state == ConnectionState::Active;
+        let pause = if newly || connection.state == ConnectionState::NeedsAttention {
+            ATTENTION_PAUSE
+        } else {
+            Duration::ZERO
+        };
+        let due_time = due(Some(failure.retry_time + pause), connection.notice, now);
+        let mut update = Entity::update_many()
             .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
             .col_expr(Column::FailureTime, Expr::col(Column::FailureTime).if_null(column::micros(now)))
             .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
             .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
-            .col_expr(Column::RetryTime, Expr::value(retry_time))
-            .col_expr(Column::DueTime, Expr::value(due(Some(failure.retry_time), connection.notice, now)))
+            .col_expr(Column::UnknownFailures, Expr::value(unknown.map_or(0, |unknown| unknown.count)))
+            .col_expr(Column::UnknownTime, Expr::value(unknown.map(|unknown| column::micros(unknown.since))))
+            .col_expr(Column::RetryTime, Expr::value(column::micros(failure.retry_time)))
+            .col_expr(Column::DueTime, Expr::value(due_time))
             // Who has read the row before takes no lease that knows nothing of this failure.
             .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .filter(held(connection, lease))
-            .exec(&transaction)
-            .await
-            .map_err(failed)?;
+            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>));
+        if newly {
+            update = update
+                .col_expr(Column::AttentionTime, Expr::value(column::micros(now)))
+                .col_expr(Column::UpdateTime, Expr::value(column::micros(now)));
+        }
+        let transaction = self.db.begin().await.map_err(failed)?;
+        let done = update.filter(held(connection, lease)).exec(&transaction).await.map_err(failed)?;
         end_attempt(&transaction, lease, failure.outcome, now).await?;
-        if done.rows_affected == 1 && connection.failure.is_none() {
-            let reason = Some(failure.kind.as_str());
-            self.record(&transaction, &NewEvent::of(connection, EventType::RefreshFailed, reason), now)
-                .await?;
+        let reason = Some(failure.kind.as_str());
+        let first = connection.failure.is_none().then_some(EventType::RefreshFailed);
+        let events = [first, newly.then_some(EventType::NeedsAttention)];
+        for event_type in events.into_iter().flatten().filter(|_| done.rows_affected == 1) {
+            self.record(&transaction, &NewEvent::of(connection, event_type, reason), now).await?;
         }
         transaction.commit().await.map_err(failed)?;
         Ok(done.rows_affected == 1)

@@ -72,6 +72,9 @@ impl Store {
             .col_expr(Column::FailureTime, Expr::value(None::<i64>))
             .col_expr(Column::FailureCode, Expr::value(None::<String>))
             .col_expr(Column::FailureError, Expr::value(None::<String>))
+            .col_expr(Column::UnknownFailures, Expr::value(0_i64))
+            .col_expr(Column::UnknownTime, Expr::value(None::<i64>))
+            .col_expr(Column::AttentionTime, Expr::value(None::<i64>))
             .col_expr(Column::RetryTime, Expr::value(None::<i64>))
             .col_expr(Column::DueTime, Expr::value(due(refreshed.due_time, notice, now)))
             .col_expr(Column::RefreshTime, Expr::value(column::micros(refreshed.refresh_time)));

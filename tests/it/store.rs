@@ -1,5 +1,6 @@
 //! The store, through its own interface, on SQLite and on PostgreSQL: the same suite runs on both.
 
+mod attention;
 mod claim;
 mod connection;
 mod due;

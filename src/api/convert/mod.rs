@@ -122,6 +122,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
 
     let state = match connection.state {
         ConnectionState::Active => State::Active,
+        ConnectionState::NeedsAttention => State::NeedsAttention,
         ConnectionState::NeedsReauthorization => State::NeedsReauthorization,
     };
     let reauthorization_reason = connection.reason.map(event::pb_reauthorization_reason);

@@ -2,6 +2,7 @@
 
 mod alive;
 mod apart;
+mod attention;
 mod behind;
 mod broken;
 mod due;

@@ -140,6 +140,7 @@ async fn a_row_is_due_when_its_end_is_to_be_told(kind: Kind) {
 fn setback() -> Setback {
     Setback {
         kind: FailureKind::ProviderUnavailable,
+        unknown: false,
         oauth_error: None,
         outcome: AttemptOutcome::Failed,
         retry_time: start(),
