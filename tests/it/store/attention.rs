@@ -163,8 +163,17 @@ async fn an_earlier_release_ends_it_without_knowing(kind: Kind) {
         .await;
     let ada = house.get("ada").await.0;
     assert_eq!((ada.state, ada.failure), (ConnectionState::Active, None));
+    // And that one's own failure is another one.
     let later = start() + HOUR * 30;
-    assert_eq!(fail(&house, true, later).await, ConnectionState::Active);
+    let micros = later.unix_timestamp_nanos() / 1_000;
+    let theirs = format!(
+        "UPDATE connections SET failures = 1, failure_time = {micros}, retry_time = {micros},
+         failure_code = 'PROVIDER_RESPONSE_INVALID'"
+    );
+    house.execute(&theirs).await;
+    let ada = house.get("ada").await.0;
+    assert_eq!((ada.state, ada.failure.unwrap().unknown), (ConnectionState::Active, None));
+    assert_eq!(fail(&house, true, later + HOUR).await, ConnectionState::Active);
     let failure = house.get("ada").await.0.failure.unwrap();
-    assert_eq!(failure.unknown, Some(UnknownAnswers { count: 1, since: later }));
+    assert_eq!(failure.unknown, Some(UnknownAnswers { count: 1, since: later + HOUR }));
 }
