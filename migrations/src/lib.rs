@@ -10,7 +10,8 @@ mod m20261123_000004_client_secrets;
 mod m20261123_000005_webhooks;
 mod m20261123_000006_grant_order;
 mod m20261124_000007_expiring_soon;
-mod m20261124_000008_attention;
+mod m20261124_000008_probing;
+mod m20261124_000009_attention;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -29,7 +30,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000005_webhooks::Migration),
             Box::new(m20261123_000006_grant_order::Migration),
             Box::new(m20261124_000007_expiring_soon::Migration),
-            Box::new(m20261124_000008_attention::Migration),
+            Box::new(m20261124_000008_probing::Migration),
+            Box::new(m20261124_000009_attention::Migration),
         ]
     }
 }

@@ -164,7 +164,7 @@ async fn an_earlier_release_ends_it_without_knowing(kind: Kind) {
     let ada = house.get("ada").await.0;
     assert_eq!((ada.state, ada.failure), (ConnectionState::Active, None));
     // And that one's own failure is another one.
-    let later = start() + HOUR * 30;
+    let later: OffsetDateTime = start() + HOUR * 30;
     let micros = later.unix_timestamp_nanos() / 1_000;
     let theirs = format!(
         "UPDATE connections SET failures = 1, failure_time = {micros}, retry_time = {micros},
