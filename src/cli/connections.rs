@@ -103,6 +103,7 @@ fn row(connection: &Connection) -> Vec<String> {
         connection.provider_id.to_string(),
         match connection.state {
             ConnectionState::Active => "active".to_owned(),
+            ConnectionState::NeedsAttention => "needs attention".to_owned(),
             ConnectionState::NeedsReauthorization => "needs reauthorization".to_owned(),
         },
         problem(connection).to_owned(),

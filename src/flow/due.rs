@@ -1,5 +1,5 @@
 //! What a server does without being asked: it renews tokens before they expire, keeps refresh tokens alive that die of
-//! idleness, tries again what has failed, and marks what has expired for good.
+//! idleness, tries again what has failed, tells what ends soon, and marks what has expired for good.
 
 use std::{
     collections::HashMap,
@@ -211,12 +211,24 @@ impl Flows {
         }
         if !credentials.renewable(connection.grant_type) {
             if credentials.tokens.valid(self.now()) {
-                return Ok(credentials.tokens.expire_time);
+                self.store().put_expiring_soon(&connection, self.now()).await?;
+                let notice = connection.notice.and_then(|notice| notice.time);
+                return Ok(notice.filter(|time| *time > self.now()).or(credentials.tokens.expire_time));
             }
             self.store().put_expired(&connection, &credentials, self.now()).await?;
             return Ok(None);
         }
-        self.refreshed(&connection, due.generation).await?;
+        let renewed = self.refreshed(&connection, due.generation).await;
+        if matches!(
+            renewed,
+            Err(Error::ProviderUnavailable { .. }
+                | Error::ProviderResponseInvalid { .. }
+                | Error::ClientRejected { .. })
+        ) {
+            // What has brought nothing has not moved its end, either. A refresh that has brought something tells it itself.
+            self.store().put_expiring_soon(&connection, self.now()).await?;
+        }
+        renewed?;
         // The new tokens have brought a due time of their own; if they are not stored yet, the claim holds.
         Ok(Some(due.claimed_until))
     }

@@ -29,10 +29,20 @@ impl Verdict {
             Self::Final(_) | Self::Client(_) | Self::Unknown => FailureKind::ClientRejected,
         }
     }
+
+    /// Whether it is none: the provider has answered, or could not be asked, and nobody knows what that means.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Transient(FailureKind::ProviderResponseInvalid))
+    }
 }
 
 /// Judges a failed refresh. A client of the connection's own is the connection's fault.
 pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) -> Verdict {
+    match failure.unnamed_status().and_then(|status| provider.refresh_status(status)) {
+        Some(RefreshError::Final) => return Verdict::Final(ReauthorizationReason::GrantRefused),
+        Some(RefreshError::Transient) => return Verdict::Transient(FailureKind::ProviderUnavailable),
+        None => {}
+    }
     let code = match failure {
         Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
         // RFC 6749 knows no such answer: it may be about the client, the grant, or nothing of both.
@@ -101,7 +111,7 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
         Failure::Unavailable { problem, retry_after, .. } => {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
-        Failure::Invalid { problem } | Failure::Unsent { problem } => {
+        Failure::Invalid { problem, .. } | Failure::Unsent { problem } => {
             Error::ProviderResponseInvalid { provider, problem }
         }
         failure @ Failure::Unauthorized => {

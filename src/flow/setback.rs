@@ -45,6 +45,7 @@ impl Flows {
         };
         let setback = Setback {
             kind: verdict.kind(),
+            unknown: verdict.is_unknown(),
             oauth_error: failure.code().map(str::to_owned),
             outcome: if sent && failure.is_unclear() {
                 AttemptOutcome::Unanswered

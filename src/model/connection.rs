@@ -4,7 +4,10 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{ConnectionId, GrantType, IntegrationId, Metadata, ProjectId, ProviderId, SecretMap, StringMap};
+use super::{
+    ConnectionId, GrantType, IntegrationId, Metadata, Notice, ProjectId, ProviderId, RefreshFailure,
+    SecretMap, StringMap,
+};
 
 /// How long an access token must still be valid if the caller does not say.
 pub const DEFAULT_MIN_TTL: Duration = Duration::seconds(60);
@@ -16,6 +19,9 @@ pub const MAX_MIN_TTL: Duration = Duration::hours(1);
 pub enum ConnectionState {
     /// They work, as far as we know.
     Active,
+    /// They work as long as they last: what the provider answers to a refresh has made no sense for so long that somebody should
+    /// look.
+    NeedsAttention,
     /// The grant is gone.
     NeedsReauthorization,
 }
@@ -34,32 +40,6 @@ pub enum ReauthorizationReason {
     ClientRefused,
     /// The credentials have expired, and nothing can renew them.
     CredentialsExpired,
-}
-
-/// Why a refresh failed that may succeed later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The network, a time-out, a server error, a rate limit.
-    ProviderUnavailable,
-    /// An answer that is no token response.
-    ProviderResponseInvalid,
-    /// The client was refused, or the request was, but not the grant.
-    ClientRejected,
-}
-
-/// Refreshes that have failed since the last one that did not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefreshFailure {
-    /// Why, the last time.
-    pub kind: FailureKind,
-    /// The provider's error then (RFC 6749, section 5.2), if that was why.
-    pub oauth_error: Option<String>,
-    /// How many.
-    pub count: i64,
-    /// Since when.
-    pub since: OffsetDateTime,
-    /// The provider is not asked again before.
-    pub retry_time: OffsetDateTime,
 }
 
 /// One end user's grant through one integration, without credentials.
@@ -95,6 +75,10 @@ pub struct Connection {
     pub metadata_version: i64,
     /// The scopes granted, or asked for if the provider did not say.
     pub granted_scopes: Vec<String>,
+    /// When its refresh token expires, if that is known.
+    pub refresh_token_expire_time: Option<OffsetDateTime>,
+    /// When it is told that what can be renewed ends.
+    pub notice: Option<Notice>,
     /// When it was first made.
     pub create_time: OffsetDateTime,
     /// When config, metadata, state or grant last changed.
@@ -194,26 +178,6 @@ impl ReauthorizationReason {
                 "its credentials have expired or were refused, and nothing can renew them"
             }
         }
-    }
-}
-
-impl FailureKind {
-    const ALL: [Self; 3] = [Self::ProviderUnavailable, Self::ProviderResponseInvalid, Self::ClientRejected];
-
-    /// Its name: that of the `ErrorReason` that callers get.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
-            Self::ProviderResponseInvalid => "PROVIDER_RESPONSE_INVALID",
-            Self::ClientRejected => "CLIENT_REJECTED",
-        }
-    }
-
-    /// The kind of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == name)
     }
 }
 

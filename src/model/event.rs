@@ -20,6 +20,10 @@ pub enum EventType {
     Recovered,
     /// Its grant is gone.
     NeedsReauthorization,
+    /// The end of what can be renewed comes near.
+    ExpiringSoon,
+    /// What the provider answers to its refreshes has made no sense for long.
+    NeedsAttention,
     /// It was deleted.
     Deleted,
 }
@@ -68,13 +72,15 @@ pub struct NewEvent<'a> {
 
 impl EventType {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Created,
         Self::Updated,
         Self::Refreshed,
         Self::RefreshFailed,
         Self::Recovered,
         Self::NeedsReauthorization,
+        Self::ExpiringSoon,
+        Self::NeedsAttention,
         Self::Deleted,
     ];
 
@@ -88,6 +94,8 @@ impl EventType {
             Self::RefreshFailed => "connection.refresh_failed",
             Self::Recovered => "connection.recovered",
             Self::NeedsReauthorization => "connection.needs_reauthorization",
+            Self::ExpiringSoon => "connection.expiring_soon",
+            Self::NeedsAttention => "connection.needs_attention",
             Self::Deleted => "connection.deleted",
         }
     }

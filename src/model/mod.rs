@@ -17,10 +17,12 @@ mod id;
 mod integration;
 mod key;
 mod metadata;
+mod notice;
 mod page;
 mod project;
 mod random;
 mod reason;
+mod refresh_failure;
 mod return_url;
 mod revocation;
 mod signature;
@@ -30,8 +32,8 @@ pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
-    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, FailureKind, MAX_MIN_TTL, OwnClient,
-    ReauthorizationReason, RefreshFailure, Secrets, TokenSet, etag,
+    Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, OwnClient, ReauthorizationReason,
+    Secrets, TokenSet, etag,
 };
 pub use cursor::{Cursor, CursorScope};
 pub use delivery::{Attempt, Delivery, DeliveryStatus, Subject, TEST_EVENT, Verdict, delivery_wait};
@@ -49,9 +51,11 @@ pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
 pub use integration::{Breaker, ClientFailure, Integration, IntegrationUpdate, check_scopes};
 pub use key::{ApiKey, Caller, KeyKind, Permission, digest};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
+pub use notice::Notice;
 pub use page::{Page, PageRequest, PageToken};
 pub use project::{Completion, HmacKey, Project, Settings, check_display_name};
 pub use random::{OsRandom, Random, fraction, token, uuid_v7};
+pub use refresh_failure::{ATTENTION_PAUSE, FailureKind, RefreshFailure, UnknownAnswers};
 pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
 pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};

@@ -122,7 +122,10 @@ impl HttpClient {
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
             if body.len() + chunk.len() > limit {
-                return Err(Failure::Invalid { problem: format!("it has more than {limit} bytes") });
+                return Err(Failure::Invalid {
+                    problem: format!("it has more than {limit} bytes"),
+                    status: None,
+                });
             }
             body.extend_from_slice(&chunk);
         }

@@ -130,6 +130,8 @@ pub enum Failure {
     Invalid {
         /// What is wrong with it.
         problem: String,
+        /// Its status, if that says that it is an error, and no OAuth error is beside it.
+        status: Option<u16>,
     },
     /// The integration lacks what a request needs: a private key, a certificate. The provider was not asked.
     #[error("{problem}")]
@@ -202,6 +204,16 @@ impl Failure {
         }
     }
 
+    /// The status of an answer that names no OAuth error, if that says that it is one.
+    #[must_use]
+    pub fn unnamed_status(&self) -> Option<u16> {
+        match self {
+            Self::Invalid { status, .. } => *status,
+            Self::Unauthorized => Some(401),
+            _ => None,
+        }
+    }
+
     /// Whether the provider may have done what it was asked, and only its answer is missing or broken.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
@@ -209,7 +221,7 @@ impl Failure {
     }
 
     fn invalid(problem: impl Into<String>) -> Self {
-        Self::Invalid { problem: problem.into() }
+        Self::Invalid { problem: problem.into(), status: None }
     }
 
     /// Whether the client may be what was refused, so that another secret is worth a try.

@@ -61,8 +61,14 @@ pub(super) fn canonical(
     if let Some(failure) = unavailable(answer, now) {
         return Err(failure);
     }
-    let unnamed =
-        |failure| if answer.status == StatusCode::UNAUTHORIZED { Failure::Unauthorized } else { failure };
+    let status = answer.status;
+    let unnamed = |failure| match failure {
+        _ if status == StatusCode::UNAUTHORIZED => Failure::Unauthorized,
+        Failure::Invalid { problem, .. } if status.is_client_error() => {
+            Failure::Invalid { problem, status: Some(status.as_u16()) }
+        }
+        failure => failure,
+    };
     let object = parse(answer).map_err(unnamed)?;
     if let Some(failure) = refusal(&object, provider, answer, now) {
         return Err(failure);
@@ -262,5 +268,5 @@ pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<St
 }
 
 fn invalid(problem: &str) -> Failure {
-    Failure::Invalid { problem: problem.to_owned() }
+    Failure::Invalid { problem: problem.to_owned(), status: None }
 }

@@ -5,7 +5,7 @@ use url::Url;
 use super::{ApiRequest, Definition, Provider, check::Found};
 use crate::model::{Config, GrantType, Result, SecretMap};
 
-/// What an error code means at a refresh, where the entry says so.
+/// What an error code, or a status without one, means at a refresh, where the entry says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshError {
     /// The grant is gone.
@@ -13,6 +13,9 @@ pub enum RefreshError {
     /// Nothing is known of the grant: it can be tried again.
     Transient,
 }
+
+/// Statuses that say nothing of a grant, whoever answers with them.
+const ALWAYS_TRANSIENT: [u16; 2] = [408, 429];
 
 // === impl Provider ===
 
@@ -26,6 +29,16 @@ impl Provider {
             return Some(RefreshError::Final);
         }
         named(&errors.transient).then_some(RefreshError::Transient)
+    }
+
+    /// What a status means at a refresh beside which the answer names no error, if the entry says so.
+    #[must_use]
+    pub fn refresh_status(&self, status: u16) -> Option<RefreshError> {
+        let errors = &self.definition.refresh_errors;
+        if errors.final_statuses.contains(&status) {
+            return Some(RefreshError::Final);
+        }
+        errors.transient_statuses.contains(&status).then_some(RefreshError::Transient)
     }
 
     /// The lifetime of a refresh token in seconds, from when it was issued, when the answer does not say.
@@ -142,6 +155,26 @@ impl Found {
         ] {
             for code in codes {
                 self.refresh_code(provider, path, code);
+            }
+        }
+        for (path, statuses) in [
+            ("refresh_errors.final_statuses", &refresh_errors.final_statuses),
+            ("refresh_errors.transient_statuses", &refresh_errors.transient_statuses),
+        ] {
+            for status in statuses {
+                // The others are a success, or known to say nothing of the grant.
+                self.require(
+                    (400..500).contains(status) && !ALWAYS_TRANSIENT.contains(status),
+                    path,
+                    format!("`{path}` names {status}: expected 400 to 499, but for 408 and 429"),
+                );
+                let both = refresh_errors.final_statuses.contains(status)
+                    && refresh_errors.transient_statuses.contains(status);
+                self.require(
+                    !both,
+                    path,
+                    format!("`{path}` names {status}, which is both final and transient"),
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Connections: reading, listing, deleting, and what callers change of them. Their credentials are in `grant`.
+//! Connections: reading, listing, deleting, and what callers change of them. Their credentials are in `grant` and `tokens`.
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
@@ -9,11 +9,12 @@ use super::{
     Store, column,
     entity::connection::{Column, Entity, Model},
     failed,
+    notice::notice,
 };
 use crate::model::{
     Config, Connection, ConnectionId, ConnectionState, Credentials, Error, EventType, FailureKind, GrantType,
     IntegrationId, Metadata, NewEvent, OffsetDateTime, Page, PageRequest, ProjectId, ProviderId,
-    ReauthorizationReason, RefreshFailure, Result, Revocation, Secrets, Uuid,
+    ReauthorizationReason, RefreshFailure, Result, Revocation, Secrets, UnknownAnswers, Uuid,
 };
 
 pub(super) const TABLE: &str = "connections";
@@ -205,24 +206,35 @@ fn failure(row: &Model) -> Result<Option<RefreshFailure>> {
         return Ok(None);
     };
     let kind = FailureKind::parse(code);
+    let unknown = |since| UnknownAnswers { count: row.unknown_failures, since };
     Ok(Some(RefreshFailure {
         kind: kind.ok_or_else(|| column::inconsistent(TABLE, row.id, "failure_code"))?,
         oauth_error: row.failure_error.clone(),
         count: row.failures,
         since: column::time(since)?,
         retry_time: column::time(retry_time)?,
+        // Those of earlier failures have been ended by a release that did not know of them.
+        unknown: row.unknown_time.filter(|time| *time >= since).map(column::time).transpose()?.map(unknown),
     }))
 }
 
+/// Whether it is said of the failures that the row has now.
+fn needs_attention(row: &Model) -> bool {
+    let (since, attention) = (row.failure_time, row.attention_time);
+    since.zip(attention).is_some_and(|(since, attention)| since <= attention)
+}
+
+/// What the column says of it. That a connection needs attention is told by a column of its own.
 pub(super) fn state_name(state: ConnectionState) -> &'static str {
     match state {
-        ConnectionState::Active => "active",
+        ConnectionState::Active | ConnectionState::NeedsAttention => "active",
         ConnectionState::NeedsReauthorization => "needs_reauthorization",
     }
 }
 
 pub(super) fn connection(row: Model) -> Result<Connection> {
     let state = match row.state.as_str() {
+        "active" if needs_attention(&row) => ConnectionState::NeedsAttention,
         "active" => ConnectionState::Active,
         "needs_reauthorization" => ConnectionState::NeedsReauthorization,
         _ => return Err(column::inconsistent(TABLE, row.id, "state")),
@@ -233,9 +245,11 @@ pub(super) fn connection(row: Model) -> Result<Connection> {
         reason.ok_or_else(|| column::inconsistent(TABLE, row.id, "reason"))
     });
     let failure = failure(&row)?;
+    let notice = notice(&row)?;
     Ok(Connection {
         reason: reason.transpose()?,
         failure,
+        notice,
         grant_type: grant_type.ok_or_else(|| column::inconsistent(TABLE, row.id, "grant_type"))?,
         row_id: row.id,
         project_id: ProjectId::stored(row.project_id),
@@ -249,6 +263,7 @@ pub(super) fn connection(row: Model) -> Result<Connection> {
         metadata: Metadata::stored(column::parse(&row.metadata)?),
         metadata_version: row.metadata_version,
         granted_scopes: column::parse(&row.granted_scopes)?,
+        refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
         create_time: column::time(row.create_time)?,
         update_time: column::time(row.update_time)?,
         refresh_time: column::time(row.refresh_time)?,

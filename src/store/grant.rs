@@ -1,4 +1,4 @@
-//! Credentials of connections: granting, and how they lie in their row. How they are renewed is in `refresh`.
+//! Credentials of connections: granting. How they lie in their row is in `tokens`, how they are renewed in `refresh`.
 
 use sea_orm::{
     ActiveValue::Set,
@@ -8,23 +8,20 @@ use sea_orm::{
 
 use super::{
     Store, column,
-    connection::{TABLE, state_name},
+    connection::state_name,
     entity::connection::{ActiveModel, Column, Entity, Model},
     failed,
     flow_status::end_flow,
     is_duplicate, is_orphan,
-    seal::{Place, row_name},
-    secrets::SecretsColumn,
+    notice::{due, with_notice},
+    tokens::RefreshedTokens,
 };
 use crate::model::{
-    ConnectionId, ConnectionState, Credentials, Error, EventType, FlowOutcome, FlowProgress, GrantType,
-    IntegrationId, Metadata, NewEvent, OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Secrets,
-    StringMap, TokenSet, Uuid, uuid_v7,
+    ConnectionId, ConnectionState, Error, EventType, FlowOutcome, FlowProgress, GrantType, IntegrationId,
+    Metadata, NewEvent, Notice, OffsetDateTime, ProjectId, ProviderId, Result, Secrets, StringMap, TokenSet,
+    Uuid, uuid_v7,
 };
 
-const ACCESS_TOKEN: &str = "access_token";
-const REFRESH_TOKEN: &str = "refresh_token";
-const SECRETS: &str = "secrets";
 /// How often a grant may meet somebody else's write before it gives up.
 const GRANT_TRIES: u32 = 32;
 
@@ -59,19 +56,6 @@ pub struct NewGrant<'a> {
     pub flow_id: Option<Uuid>,
 }
 
-/// What a refresh brings.
-#[derive(Debug)]
-pub struct RefreshedTokens<'a> {
-    /// The tokens.
-    pub tokens: &'a TokenSet,
-    /// The scopes, if the provider named them.
-    pub granted_scopes: Option<&'a [String]>,
-    /// When a server looks after them unasked.
-    pub due_time: Option<OffsetDateTime>,
-    /// From when on their lifetimes count: when they were asked for.
-    pub refresh_time: OffsetDateTime,
-}
-
 /// What became of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placed {
@@ -79,11 +63,6 @@ pub enum Placed {
     Stored,
     /// The connection has one that was taken later.
     Overtaken,
-}
-
-struct SealedTokens {
-    access: Vec<u8>,
-    refresh: Option<Vec<u8>>,
 }
 
 impl Store {
@@ -117,6 +96,7 @@ impl Store {
         let id = uuid_v7(&*self.random, now)?;
         let sealed = self.seal_tokens(id, grant.project_id, grant.tokens)?;
         let metadata = grant.metadata.cloned().unwrap_or_default();
+        let notice = Notice::of(grant.tokens, grant.grant_type, now);
         let row = ActiveModel {
             id: Set(id),
             project_id: Set(grant.project_id.to_string()),
@@ -145,8 +125,13 @@ impl Store {
             failure_time: Set(None),
             failure_code: Set(None),
             failure_error: Set(None),
+            unknown_failures: Set(0),
+            unknown_time: Set(None),
+            attention_time: Set(None),
             retry_time: Set(None),
-            due_time: Set(grant.due_time.map(column::micros)),
+            due_time: Set(due(grant.due_time, notice, now)),
+            notice_end: Set(notice.map(|notice| column::micros(notice.end))),
+            notice_time: Set(notice.and_then(|notice| notice.time).map(column::micros)),
             grant_time: Set(grant_time),
             create_time: Set(column::micros(now)),
             update_time: Set(column::micros(now)),
@@ -215,8 +200,10 @@ impl Store {
             refresh_time: now,
         };
         let secrets = self.seal_secrets_of(id, grant.project_id, grant.secrets)?;
-        let mut update = self
-            .token_update(id, grant.project_id, &refreshed)?
+        // A new grant begins anew, and so does what is told of its end.
+        let notice = Notice::of(grant.tokens, grant.grant_type, now);
+        let update = self.token_update(id, grant.project_id, &refreshed, notice, now)?;
+        let mut update = with_notice(update, notice)
             .col_expr(Column::GrantType, Expr::value(grant.grant_type.as_str()))
             .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
             .col_expr(Column::Secrets, Expr::value(secrets))
@@ -245,83 +232,5 @@ impl Store {
         let events = [EventType::Updated, EventType::Recovered];
         self.granted(transaction, id, grant, &events[..if healed { 2 } else { 1 }], now).await?;
         Ok(true)
-    }
-
-    pub(super) fn token_update(
-        &self,
-        id: Uuid,
-        project: &ProjectId,
-        refreshed: &RefreshedTokens<'_>,
-    ) -> Result<sea_orm::UpdateMany<Entity>> {
-        let tokens = refreshed.tokens;
-        let sealed = self.seal_tokens(id, project, tokens)?;
-        let mut update = Entity::update_many()
-            .col_expr(Column::State, Expr::value(state_name(ConnectionState::Active)))
-            .col_expr(Column::AccessToken, Expr::value(sealed.access))
-            .col_expr(Column::TokenType, Expr::value(tokens.token_type.clone()))
-            .col_expr(Column::TokenExpireTime, Expr::value(tokens.expire_time.map(column::micros)))
-            .col_expr(Column::RefreshToken, Expr::value(sealed.refresh))
-            .col_expr(
-                Column::RefreshTokenExpireTime,
-                Expr::value(tokens.refresh_token_expire_time.map(column::micros)),
-            )
-            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .col_expr(Column::Generation, Expr::col(Column::Generation).add(1))
-            .col_expr(Column::Reason, Expr::value(None::<String>))
-            .col_expr(Column::Failures, Expr::value(0_i64))
-            .col_expr(Column::FailureTime, Expr::value(None::<i64>))
-            .col_expr(Column::FailureCode, Expr::value(None::<String>))
-            .col_expr(Column::FailureError, Expr::value(None::<String>))
-            .col_expr(Column::RetryTime, Expr::value(None::<i64>))
-            .col_expr(Column::DueTime, Expr::value(refreshed.due_time.map(column::micros)))
-            .col_expr(Column::RefreshTime, Expr::value(column::micros(refreshed.refresh_time)));
-        if let Some(scopes) = refreshed.granted_scopes {
-            update = update.col_expr(Column::GrantedScopes, Expr::value(column::json(scopes)?));
-        }
-        Ok(update)
-    }
-
-    fn seal_tokens(&self, id: Uuid, project: &ProjectId, tokens: &TokenSet) -> Result<SealedTokens> {
-        let row = row_name(id);
-        let seal = |column, token: &SecretString| {
-            self.keys.seal_text(&*self.random, Place::new(TABLE, column, &row, project.as_str()), token)
-        };
-        Ok(SealedTokens {
-            access: seal(ACCESS_TOKEN, &tokens.access_token)?,
-            refresh: tokens.refresh_token.as_ref().map(|token| seal(REFRESH_TOKEN, token)).transpose()?,
-        })
-    }
-
-    pub(super) fn seal_secrets_of(
-        &self,
-        id: Uuid,
-        project: &ProjectId,
-        secrets: &Secrets,
-    ) -> Result<Option<Vec<u8>>> {
-        let row = row_name(id);
-        let place = Place::new(TABLE, SECRETS, &row, project.as_str());
-        self.seal_secrets(place, &SecretsColumn::of_connection(secrets))
-    }
-
-    pub(super) fn credentials(&self, row: &Model) -> Result<Credentials> {
-        let name = row_name(row.id);
-        let open = |column, sealed: &[u8]| {
-            self.keys.open_text(Place::new(TABLE, column, &name, &row.project_id), sealed)
-        };
-        let tokens = TokenSet {
-            access_token: open(ACCESS_TOKEN, &row.access_token)?,
-            token_type: row.token_type.clone(),
-            expire_time: row.token_expire_time.map(column::time).transpose()?,
-            refresh_token: row
-                .refresh_token
-                .as_deref()
-                .map(|token| open(REFRESH_TOKEN, token))
-                .transpose()?,
-            refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
-        };
-        let place = Place::new(TABLE, SECRETS, &name, &row.project_id);
-        let secrets = self.open_secrets(place, row.secrets.as_deref())?.into_connection();
-        Ok(Credentials { tokens, secrets, epoch: row.epoch, generation: row.generation })
     }
 }

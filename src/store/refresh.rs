@@ -6,7 +6,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, Condition, EntityTrait as _, QueryFilter as _,
     sea_query::{Expr, ExprTrait as _, SimpleExpr},
 };
 
@@ -18,12 +18,13 @@ use super::{
         refresh_attempt as attempt,
     },
     failed,
-    grant::RefreshedTokens,
-    journal::{AttemptOutcome, end_attempt, end_attempts, is_unclear},
+    journal::{AttemptOutcome, end_attempt, end_attempts},
+    notice::{due, with_notice},
+    tokens::RefreshedTokens,
 };
 use crate::model::{
-    Connection, ConnectionState, Credentials, Duration, EventType, FailureKind, NewEvent, OffsetDateTime,
-    ReauthorizationReason, Result, Uuid, uuid_v7,
+    Connection, ConnectionState, Credentials, Duration, EventType, NewEvent, Notice, OffsetDateTime, Result,
+    TokenSet, Uuid, uuid_v7,
 };
 
 /// The right to refresh a row.
@@ -154,10 +155,16 @@ impl Store {
         refreshed: &RefreshedTokens<'_>,
         now: OffsetDateTime,
     ) -> Result<Written> {
-        let update = self
-            .token_update(connection.row_id, &connection.project_id, refreshed)?
-            .filter(of(connection))
-            .filter(Column::Generation.eq(lease.generation));
+        let (tokens, since) = (refreshed.tokens, refreshed.refresh_time);
+        let notice = Notice::after(connection.notice, tokens, connection.grant_type, since);
+        // If its end stays where it is, it may be told at any moment: then that is not undone.
+        let stays = notice == connection.notice;
+        let update = self.token_update(connection.row_id, &connection.project_id, refreshed, notice, now)?;
+        let mut update = if stays { update } else { with_notice(update, notice) };
+        if connection.state != ConnectionState::Active {
+            update = update.col_expr(Column::UpdateTime, Expr::value(column::micros(now)));
+        }
+        let update = update.filter(of(connection)).filter(Column::Generation.eq(lease.generation));
         // Whether it recovers is what the row says now. It mostly says what was read of it.
         let read_as_ill = connection.failure.is_some();
         for ill in [read_as_ill, !read_as_ill] {
@@ -170,6 +177,9 @@ impl Store {
             self.record(&transaction, &NewEvent::of(connection, EventType::Refreshed, None), now).await?;
             if ill {
                 self.record(&transaction, &NewEvent::of(connection, EventType::Recovered, None), now).await?;
+            }
+            if stays {
+                self.tell_end(&transaction, connection, now).await?;
             }
             end_attempt(&transaction, lease, AttemptOutcome::Committed, now).await?;
             transaction.commit().await.map_err(failed)?;
@@ -186,9 +196,14 @@ impl Store {
         expire_time: OffsetDateTime,
         due_time: Option<OffsetDateTime>,
     ) -> Result<()> {
-        Entity::update_many()
+        let tokens = TokenSet { expire_time: Some(expire_time), ..credentials.tokens.clone() };
+        let since = connection.refresh_time;
+        let notice = Notice::after(connection.notice, &tokens, connection.grant_type, since);
+        let update = Entity::update_many()
             .col_expr(Column::TokenExpireTime, Expr::value(column::micros(expire_time)))
-            .col_expr(Column::DueTime, Expr::value(due_time.map(column::micros)))
+            .col_expr(Column::DueTime, Expr::value(due(due_time, notice, since)));
+        let update = if notice == connection.notice { update } else { with_notice(update, notice) };
+        update
             .filter(of(connection))
             .filter(Column::Generation.eq(credentials.generation))
             .exec(&self.db)
@@ -217,107 +232,6 @@ impl Store {
         Ok(if renewed { Written::Renewed } else { Written::Replaced })
     }
 
-    /// Ends an attempt that may succeed another time, if its lease still holds. Tells whether it did.
-    pub async fn put_refresh_failure(
-        &self,
-        connection: &Connection,
-        lease: &Lease,
-        failure: &Setback,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let retry_time = column::micros(failure.retry_time);
-        let transaction = self.db.begin().await.map_err(failed)?;
-        let done = Entity::update_many()
-            .col_expr(Column::Failures, Expr::col(Column::Failures).add(1))
-            .col_expr(Column::FailureTime, Expr::col(Column::FailureTime).if_null(column::micros(now)))
-            .col_expr(Column::FailureCode, Expr::value(failure.kind.as_str()))
-            .col_expr(Column::FailureError, Expr::value(failure.oauth_error.clone()))
-            .col_expr(Column::RetryTime, Expr::value(retry_time))
-            .col_expr(Column::DueTime, Expr::value(retry_time))
-            // Who has read the row before takes no lease that knows nothing of this failure.
-            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .filter(held(connection, lease))
-            .exec(&transaction)
-            .await
-            .map_err(failed)?;
-        end_attempt(&transaction, lease, failure.outcome, now).await?;
-        if done.rows_affected == 1 && connection.failure.is_none() {
-            let reason = Some(failure.kind.as_str());
-            self.record(&transaction, &NewEvent::of(connection, EventType::RefreshFailed, reason), now)
-                .await?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(done.rows_affected == 1)
-    }
-
-    /// Marks the grant as gone, if the lease still holds. Tells whether it did.
-    pub async fn put_needs_reauthorization(
-        &self,
-        connection: &Connection,
-        lease: &Lease,
-        reason: ReauthorizationReason,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let transaction = self.db.begin().await.map_err(failed)?;
-        if !self.end_grant(&transaction, connection, held(connection, lease), reason, now).await? {
-            end_attempt(&transaction, lease, AttemptOutcome::Superseded, now).await?;
-            transaction.commit().await.map_err(failed)?;
-            return Ok(false);
-        }
-        end_attempt(&transaction, lease, AttemptOutcome::Refused, now).await?;
-        if reason == ReauthorizationReason::RotationLost {
-            let unclear = is_unclear(connection, lease.generation);
-            end_attempts(&transaction, unclear, AttemptOutcome::Lost, now).await?;
-        }
-        transaction.commit().await.map_err(failed)?;
-        Ok(true)
-    }
-
-    /// Marks credentials as gone that have expired and cannot be renewed, if they are still those. Tells whether they were.
-    pub async fn put_expired(
-        &self,
-        connection: &Connection,
-        credentials: &Credentials,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let same = of(connection)
-            .add(Column::Generation.eq(credentials.generation))
-            .add(Column::State.eq(state_name(ConnectionState::Active)));
-        let transaction = self.db.begin().await.map_err(failed)?;
-        let reason = ReauthorizationReason::CredentialsExpired;
-        let ended = self.end_grant(&transaction, connection, same, reason, now).await?;
-        transaction.commit().await.map_err(failed)?;
-        Ok(ended)
-    }
-
-    async fn end_grant(
-        &self,
-        transaction: &impl ConnectionTrait,
-        connection: &Connection,
-        guard: Condition,
-        reason: ReauthorizationReason,
-        now: OffsetDateTime,
-    ) -> Result<bool> {
-        let done = Entity::update_many()
-            .col_expr(Column::State, Expr::value(state_name(ConnectionState::NeedsReauthorization)))
-            .col_expr(Column::Reason, Expr::value(reason.as_str()))
-            .col_expr(Column::UpdateTime, Expr::value(column::micros(now)))
-            .col_expr(Column::Epoch, Expr::col(Column::Epoch).add(1))
-            .col_expr(Column::LeaseUntil, Expr::value(None::<i64>))
-            .col_expr(Column::RetryTime, Expr::value(None::<i64>))
-            .col_expr(Column::DueTime, Expr::value(None::<i64>))
-            .filter(guard)
-            .exec(transaction)
-            .await
-            .map_err(failed)?;
-        if done.rows_affected == 1 {
-            let event = NewEvent::of(connection, EventType::NeedsReauthorization, Some(reason.as_str()));
-            self.record(transaction, &event, now).await?;
-        }
-        Ok(done.rows_affected == 1)
-    }
-
     /// That nobody has the right to refresh.
     pub(super) fn unleased(&self) -> Condition {
         Condition::any()
@@ -334,24 +248,11 @@ impl Store {
     }
 }
 
-/// Why an attempt failed that may succeed another time, and when that is.
-#[derive(Debug, Clone)]
-pub struct Setback {
-    /// Why.
-    pub kind: FailureKind,
-    /// The provider's error, if that is why.
-    pub oauth_error: Option<String>,
-    /// How the journal has it.
-    pub outcome: AttemptOutcome,
-    /// The provider is not asked again before.
-    pub retry_time: OffsetDateTime,
-}
-
 /// Its last refresh has failed, or its grant counts as gone.
 fn is_ill() -> Condition {
     Condition::any().add(Column::Failures.gt(0)).add(Column::State.ne(state_name(ConnectionState::Active)))
 }
 
-fn held(connection: &Connection, lease: &Lease) -> Condition {
+pub(super) fn held(connection: &Connection, lease: &Lease) -> Condition {
     of(connection).add(Column::Epoch.eq(lease.epoch))
 }

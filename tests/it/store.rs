@@ -1,8 +1,10 @@
 //! The store, through its own interface, on SQLite and on PostgreSQL: the same suite runs on both.
 
+mod attention;
 mod claim;
 mod connection;
 mod due;
+mod ending;
 mod event;
 mod feed;
 mod fixture;

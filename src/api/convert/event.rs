@@ -84,6 +84,8 @@ fn pb_event_type(event_type: EventType) -> pb::EventType {
         EventType::RefreshFailed => pb::EventType::RefreshFailed,
         EventType::Recovered => pb::EventType::Recovered,
         EventType::NeedsReauthorization => pb::EventType::NeedsReauthorization,
+        EventType::ExpiringSoon => pb::EventType::ExpiringSoon,
+        EventType::NeedsAttention => pb::EventType::NeedsAttention,
         EventType::Deleted => pb::EventType::Deleted,
     }
 }
@@ -92,7 +94,8 @@ fn pb_event(event: &Event) -> pb::Event {
     let reason = event.reason.as_deref();
     let gone = reason.filter(|_| event.event_type == EventType::NeedsReauthorization);
     let gone = gone.and_then(ReauthorizationReason::parse).map(pb_reauthorization_reason);
-    let failed = reason.filter(|_| event.event_type == EventType::RefreshFailed);
+    let of_refresh = matches!(event.event_type, EventType::RefreshFailed | EventType::NeedsAttention);
+    let failed = reason.filter(|_| of_refresh);
     pb::Event {
         event_id: event.id.to_string(),
         r#type: pb_event_type(event.event_type).into(),

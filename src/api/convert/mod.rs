@@ -122,6 +122,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
 
     let state = match connection.state {
         ConnectionState::Active => State::Active,
+        ConnectionState::NeedsAttention => State::NeedsAttention,
         ConnectionState::NeedsReauthorization => State::NeedsReauthorization,
     };
     let reauthorization_reason = connection.reason.map(event::pb_reauthorization_reason);
@@ -142,6 +143,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         secret_config: HashMap::new(),
         reauthorization_reason: reauthorization_reason.unwrap_or_default().into(),
         refresh_failure: connection.failure.as_ref().map(event::pb_refresh_failure),
+        refresh_token_expire_time: connection.refresh_token_expire_time.map(timestamp),
     }
 }
 

@@ -166,7 +166,7 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// What error codes mean at a refresh.
+/// What error codes, and statuses without one, mean at a refresh.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RefreshErrors {
@@ -175,6 +175,10 @@ pub(super) struct RefreshErrors {
     pub(super) last: Vec<String>,
     /// Nothing is known of the grant: it can be tried again.
     pub(super) transient: Vec<String>,
+    /// Statuses that say that the grant is gone, where the answer names no error.
+    pub(super) final_statuses: Vec<u16>,
+    /// Statuses that say nothing of the grant, where the answer names no error.
+    pub(super) transient_statuses: Vec<u16>,
 }
 
 /// What is special about callbacks.

@@ -2,9 +2,11 @@
 
 mod alive;
 mod apart;
+mod attention;
 mod behind;
 mod broken;
 mod due;
+mod ending;
 mod herd;
 mod late;
 mod lifetime;

@@ -105,6 +105,15 @@ fn an_entry_that_contradicts_itself_is_refused() {
             "[error_codes]\ndead = \"invalid_grant\"\n[refresh_errors]\nfinal = [\"dead\"]\n".to_owned(),
             "it is known as `invalid_grant`",
         ),
+        (
+            "[refresh_errors]\nfinal_statuses = [403]\ntransient_statuses = [404, 403]\n".to_owned(),
+            "both final",
+        ),
+        ("[refresh_errors]\nfinal_statuses = [200]\n".to_owned(), "expected 400 to 499"),
+        ("[refresh_errors]\nfinal_statuses = [399]\n".to_owned(), "expected 400 to 499"),
+        ("[refresh_errors]\nfinal_statuses = [429]\n".to_owned(), "but for 408 and 429"),
+        ("[refresh_errors]\ntransient_statuses = [500]\n".to_owned(), "expected 400 to 499"),
+        ("[refresh_errors]\nfinal_statuses = [-1]\n".to_owned(), "expected u16"),
         ("[refresh_errors]\nforever = [\"a\"]\n".to_owned(), "unknown field `forever`"),
     ] {
         let fault = load(&lines).expect_err(&lines);

@@ -290,6 +290,7 @@ async fn a_failure_is_counted_under_the_lease_only(kind: Kind) {
     let (mut connection, mut lease) = taken(&house).await;
     let setback = |minutes| Setback {
         kind: FailureKind::ProviderUnavailable,
+        unknown: false,
         oauth_error: Some("server_error".to_owned()),
         outcome: AttemptOutcome::Unanswered,
         retry_time: start() + Duration::minutes(minutes),
@@ -305,7 +306,10 @@ async fn a_failure_is_counted_under_the_lease_only(kind: Kind) {
         let retry_time = start() + Duration::minutes(count);
         let since = start() + Duration::SECOND;
         let oauth_error = Some("server_error".to_owned());
-        assert_eq!(after.failure, Some(RefreshFailure { kind, oauth_error, count, since, retry_time }));
+        assert_eq!(
+            after.failure,
+            Some(RefreshFailure { kind, oauth_error, count, since, retry_time, unknown: None })
+        );
         assert_eq!(after.state, ConnectionState::Active);
         assert!(!is_leased(&house).await);
         lease = take(&house, &after, &credentials).await.unwrap();
@@ -320,6 +324,7 @@ async fn a_refresh_forgets_the_failures_before_it(kind: Kind) {
     let (connection, lease) = taken(&house).await;
     let setback = Setback {
         kind: FailureKind::ClientRejected,
+        unknown: false,
         oauth_error: None,
         outcome: AttemptOutcome::Failed,
         retry_time: start(),

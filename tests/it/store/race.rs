@@ -23,6 +23,7 @@ on_both_databases!(
 async fn fail(house: &House, connection: &Connection, lease: &Lease) {
     let setback = Setback {
         kind: FailureKind::ProviderUnavailable,
+        unknown: false,
         oauth_error: None,
         outcome: AttemptOutcome::Failed,
         retry_time: start() + Duration::SECOND,
