@@ -121,7 +121,7 @@ pub struct RefreshArgs {
     pub refresh_concurrency: u16,
 
     /// How long a Get whose token has expired waits for a provider that is left alone for a moment, in seconds, before it fails
-    /// with PROVIDER_UNAVAILABLE: 0 to 60. It stops a second before its caller's deadline.
+    /// with `PROVIDER_UNAVAILABLE`: 0 to 60. It stops a second before its caller's deadline.
     #[arg(long, env = "TOKENWELL_REFRESH_PATIENCE", default_value = "5", value_name = "SECONDS", value_parser = patience)]
     pub refresh_patience: Duration,
 }

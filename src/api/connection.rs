@@ -61,7 +61,7 @@ impl Service {
             force_refresh: request.force_refresh,
             deadline,
         };
-        let granted = self.flows.get_token(caller.project_id(), &input).await?;
+        let granted = Box::pin(self.flows.get_token(caller.project_id(), &input)).await?;
         Ok(GetResponse { connection: Some(pb_granted(&granted)) })
     }
 
