@@ -101,7 +101,7 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
         Failure::Unavailable { problem, retry_after, .. } => {
             Error::ProviderUnavailable { provider, problem, retry_after }
         }
-        Failure::Invalid { problem } | Failure::Unsent { problem } => {
+        Failure::Invalid { problem, .. } | Failure::Unsent { problem } => {
             Error::ProviderResponseInvalid { provider, problem }
         }
         failure @ Failure::Unauthorized => {

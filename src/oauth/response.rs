@@ -58,6 +58,10 @@ pub(super) fn canonical(
     provider: &Provider,
     now: OffsetDateTime,
 ) -> Result<Vec<u8>, Failure> {
+    written(answer, provider, now).map_err(|failure| failure.with_status(answer.status))
+}
+
+fn written(answer: &Answer, provider: &Provider, now: OffsetDateTime) -> Result<Vec<u8>, Failure> {
     if let Some(failure) = unavailable(answer, now) {
         return Err(failure);
     }
@@ -83,8 +87,8 @@ pub(super) fn unavailable(answer: &Answer, now: OffsetDateTime) -> Option<Failur
         return Some(Failure::Unavailable {
             problem: format!("it answered with status {}", status.as_u16()),
             retry_after: retry_after(&answer.headers, now),
-            // A gateway says so of a server that may be at work; 503 is said in its place.
-            unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
+            // A gateway says so of a server that may be at work, some by 408; 429 and 503 are said in its place.
+            unclear: !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE),
         });
     }
     status.is_redirection().then(|| invalid("it is a redirect, which is never followed"))
@@ -262,5 +266,5 @@ pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<St
 }
 
 fn invalid(problem: &str) -> Failure {
-    Failure::Invalid { problem: problem.to_owned() }
+    Failure::invalid(problem)
 }

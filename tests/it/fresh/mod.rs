@@ -14,6 +14,7 @@ mod pause;
 mod purge;
 mod revoke;
 mod tries;
+mod unclear;
 
 use tokenwell::{
     api::pb::{
