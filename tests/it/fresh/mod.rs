@@ -4,6 +4,7 @@ mod alive;
 mod apart;
 mod behind;
 mod broken;
+mod client;
 mod due;
 mod late;
 mod lifetime;
