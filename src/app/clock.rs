@@ -70,9 +70,9 @@ pub(super) async fn keep_in_step(clock: SharedClock, store: Store, stopping: Can
     // The first one comes at once, and the start has seen to that.
     ticks.tick().await;
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        match stopping.run_until_cancelled(compare(&clock, &store)).await {
-            Some(Err(error)) => tracing::warn!(%error, "the database's clock could not be read"),
-            Some(Ok(())) | None => {}
+        let compared = stopping.run_until_cancelled(compare(&clock, &store)).await;
+        if let Some(Err(error)) = compared {
+            tracing::warn!(%error, "the database's clock could not be read");
         }
     }
 }

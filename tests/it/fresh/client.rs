@@ -17,6 +17,7 @@ use crate::support::{
     provider::{CLIENT_ID, CLIENT_SECRET},
 };
 
+const INVALID: Option<&str> = Some("invalid_client");
 const NEW: &str = "canary-client-secret-new-4Wq";
 const OAUTH1: &str = r#"
 grant_types = ["oauth1"]
@@ -38,10 +39,6 @@ enum = [{ value = "only", title = "The only one", substitute = "PROVIDER" }]
 /// What the provider is said to say of the integration's client.
 async fn mark(acme: &Acme) -> Option<String> {
     integration(acme).await.client_failure.map(|failure| failure.oauth_error)
-}
-
-fn invalid() -> Option<String> {
-    Some("invalid_client".to_owned())
 }
 
 /// A flow whose code is not redeemed. Gives the reason.
@@ -134,6 +131,17 @@ async fn a_host_that_the_flow_has_chosen_says_nothing_of_the_client() {
     assert_eq!(mark(&acme).await, None);
 }
 
+/// That the integration has no key is its own fault, whatever the host.
+#[tokio::test]
+async fn a_key_that_is_missing_marks_the_integration() {
+    let signed = "token_endpoint_auth_method = \"private_key_jwt\"\n";
+    let (before, config) = OWN_HOST.split_once("[config").unwrap();
+    let acme = Acme::new(plain(), &format!("{before}{signed}[config{config}")).await;
+    assert_eq!(connect_in_vain(&acme).await, "CLIENT_REJECTED");
+    assert_eq!(mark(&acme).await.as_deref(), INVALID);
+    assert!(acme.token_requests().is_empty());
+}
+
 #[tokio::test]
 async fn an_import_marks_the_integration_for_its_own_client_alone() -> TestResult {
     let quirks = Quirks { client_credentials: true, ..plain() };
@@ -146,10 +154,10 @@ async fn an_import_marks_the_integration_for_its_own_client_alone() -> TestResul
     acme.provider.sandbox.replace_secret(CLIENT_ID, NEW.into());
     let refused = acme.import(client_credentials("", "")).await;
     assert_refused(refused, Code::FailedPrecondition, "CLIENT_REJECTED");
-    assert_eq!(mark(&acme).await, invalid());
+    assert_eq!(mark(&acme).await.as_deref(), INVALID);
     // Somebody else's client is not the one that is marked.
     acme.import(client_credentials(CLIENT_ID, NEW)).await?;
-    assert_eq!(mark(&acme).await, invalid());
+    assert_eq!(mark(&acme).await.as_deref(), INVALID);
 
     acme.provider.sandbox.replace_secret(CLIENT_ID, CLIENT_SECRET.into());
     acme.import(client_credentials("", "")).await?;
@@ -166,7 +174,7 @@ async fn a_client_that_gets_no_request_token_marks_the_integration() -> TestResu
     acme.update_integration(wrong).await?;
     let refused = assert_refused(acme.begin(&[]).await, Code::FailedPrecondition, "CLIENT_REJECTED");
     assert_eq!(refused.metadata["oauth_error"], "invalid_client");
-    assert_eq!(mark(&acme).await, invalid());
+    assert_eq!(mark(&acme).await.as_deref(), INVALID);
     acme.provider.sandbox.replace_secret(CLIENT_ID, NEW.into());
     acme.begin(&[]).await?;
     assert_eq!(mark(&acme).await, None);
