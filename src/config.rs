@@ -110,6 +110,28 @@ pub struct BehaviourArgs {
     pub no_migrate: bool,
 }
 
+/// How tokens are refreshed.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Refreshes")]
+pub struct RefreshArgs {
+    /// The most token requests of refreshes that this server has under way at one provider. Where a provider's host is the
+    /// customer's own, at one provider for one project. Further ones wait for their turn.
+    #[arg(long, env = "TOKENWELL_REFRESH_CONCURRENCY", default_value_t = 64, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub refresh_concurrency: u16,
+
+    /// How long a Get whose token has expired waits for a provider that is left alone for a moment, in seconds, before it fails
+    /// with PROVIDER_UNAVAILABLE: 0 to 60. It stops a second before its caller's deadline.
+    #[arg(long, env = "TOKENWELL_REFRESH_PATIENCE", default_value = "5", value_name = "SECONDS", value_parser = patience)]
+    pub refresh_patience: Duration,
+}
+
+impl Default for RefreshArgs {
+    fn default() -> Self {
+        Self { refresh_concurrency: 64, refresh_patience: Duration::from_secs(5) }
+    }
+}
+
 /// What the server does unasked.
 #[derive(Debug, Clone, Copy, Default, Args)]
 #[command(next_help_heading = "Background")]
@@ -161,6 +183,9 @@ pub struct ServeArgs {
     /// How the server behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,
+    /// How it refreshes tokens.
+    #[command(flatten)]
+    pub refresh: RefreshArgs,
     /// What it does unasked.
     #[command(flatten)]
     pub background: BackgroundArgs,
@@ -184,6 +209,13 @@ pub struct ServeArgs {
 #[must_use]
 pub const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds @ 0..=60) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected 0 to 60 seconds".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

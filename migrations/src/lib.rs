@@ -9,6 +9,7 @@ mod m20261123_000003_lifecycle;
 mod m20261123_000004_client_secrets;
 mod m20261123_000005_webhooks;
 mod m20261123_000006_grant_order;
+mod m20261124_000008_probing;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000004_client_secrets::Migration),
             Box::new(m20261123_000005_webhooks::Migration),
             Box::new(m20261123_000006_grant_order::Migration),
+            Box::new(m20261124_000008_probing::Migration),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! `tokenwell.connection.v1.ConnectionService`.
 
 use futures::TryStreamExt as _;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
@@ -8,6 +9,7 @@ use super::{
         duration, event_types, imported, json_object, metadata, non_empty, page_token, pb_connection,
         pb_feed_news, pb_granted, pb_struct, string_map,
     },
+    layer::deadline::CallDeadline,
     pb::connection::v1::{
         DeleteRequest, DeleteResponse, GetConfigRequest, GetConfigResponse, GetMetadataRequest,
         GetMetadataResponse, GetRequest, GetResponse, ImportRequest, ImportResponse, ListRequest,
@@ -38,7 +40,12 @@ impl Service {
         Self { flows }
     }
 
-    async fn do_get(&self, caller: Caller, request: GetRequest) -> Result<GetResponse> {
+    async fn do_get(
+        &self,
+        caller: Caller,
+        request: GetRequest,
+        deadline: Option<Instant>,
+    ) -> Result<GetResponse> {
         let basic = request.view == i32::from(View::Basic);
         let (integration_id, connection_id) = names(&request.integration_id, &request.connection_id)?;
         if basic {
@@ -52,6 +59,7 @@ impl Service {
             connection_id,
             min_ttl: request.min_ttl.map(duration),
             force_refresh: request.force_refresh,
+            deadline,
         };
         let granted = self.flows.get_token(caller.project_id(), &input).await?;
         Ok(GetResponse { connection: Some(pb_granted(&granted)) })
@@ -168,7 +176,8 @@ impl ConnectionService for Service {
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        respond(request, |caller, request| self.do_get(caller, request)).await
+        let deadline = request.extensions().get().map(|CallDeadline(deadline)| *deadline);
+        respond(request, |caller, request| self.do_get(caller, request, deadline)).await
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {

@@ -123,6 +123,8 @@ impl App {
             lease,
             replica: uuid_v7(&OsRandom, SystemClock.now())?.to_string(),
             refresh_ahead: !args.background.no_refresh_ahead,
+            refresh_concurrency: args.refresh.refresh_concurrency.into(),
+            patience: args.refresh.refresh_patience,
             heartbeat: args.behaviour.heartbeat,
             stopping: stopping.clone(),
             failpoints: args.failpoints.clone(),

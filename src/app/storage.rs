@@ -75,6 +75,8 @@ pub async fn offline(args: &StorageArgs, providers: &ProviderArgs) -> Result<Flo
         lease: 2 * environment.http.timeout + LEASE_MARGIN,
         replica: "offline".to_owned(),
         refresh_ahead: false,
+        refresh_concurrency: 1,
+        patience: Duration::ZERO,
         heartbeat: Duration::ZERO,
         stopping: CancellationToken::new(),
         failpoints: Failpoints::default(),

@@ -2,8 +2,8 @@
 
 use super::Flows;
 use crate::model::{
-    Error, Integration, IntegrationId, IntegrationUpdate, Page, PageRequest, ProjectId, ProviderId, Result,
-    SecretString, uuid_v7,
+    Breaker, Error, Integration, IntegrationId, IntegrationUpdate, Page, PageRequest, ProjectId, ProviderId,
+    Result, SecretString, uuid_v7,
 };
 
 /// A new integration, as a caller writes it.
@@ -50,8 +50,7 @@ impl Flows {
             scopes: new.scopes,
             user_scopes: new.user_scopes,
             failure: None,
-            pause_until: None,
-            pauses: 0,
+            breaker: Breaker::default(),
             create_time: now,
             update_time: now,
         };

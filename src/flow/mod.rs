@@ -25,6 +25,7 @@ mod revoke;
 mod save;
 mod setback;
 mod token;
+mod turn;
 mod watch;
 mod webhook;
 
@@ -43,6 +44,7 @@ use revoke::Outbox;
 use save::Unsaved;
 pub use token::{GetInput, Granted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use turn::Turns;
 use watch::Watches;
 pub use watch::{ConnectionWatch, FeedNews, FlowNews, FlowWatch};
 use webhook::Dispatch;
@@ -86,6 +88,10 @@ pub struct Parts {
     pub replica: String,
     /// Whether tokens are renewed before anybody asks.
     pub refresh_ahead: bool,
+    /// How many refreshes ask one provider at a time.
+    pub refresh_concurrency: usize,
+    /// How long a Get whose token has expired waits for a provider that is left alone.
+    pub patience: std::time::Duration,
     /// How long a stream says nothing.
     pub heartbeat: std::time::Duration,
     /// Says that the server stops.
@@ -102,6 +108,7 @@ struct Inner {
     strikes: Strikes,
     hands: Hands,
     outbox: Outbox,
+    turns: Turns,
     watches: Watches,
     /// Work that finishes though its caller has gone: what costs a single-use code or token.
     tasks: TaskTracker,
@@ -112,9 +119,11 @@ impl Flows {
     /// Builds everything.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let turns = Turns::new(parts.refresh_concurrency);
         Self {
             inner: Arc::new(Inner {
                 parts,
+                turns,
                 refreshes: Coalescer::default(),
                 unsaved: Unsaved::default(),
                 strikes: Strikes::default(),

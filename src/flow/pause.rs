@@ -19,7 +19,7 @@ use super::{
     setback::until,
 };
 use crate::{
-    model::{Backoff, ClientFailure, Defence, Duration, Error, Integration, Result, Uuid},
+    model::{Backoff, Breaker, ClientFailure, Defence, Duration, Error, Integration, Result, Uuid},
     oauth::{Failure, Registration},
     provider::Provider,
 };
@@ -30,6 +30,8 @@ const THRESHOLD: u32 = 5;
 const PAUSE: Backoff = Backoff { base: Duration::seconds(2), cap: Duration::minutes(2) };
 /// How long the first one after that has, before another one may try.
 const PROBE: Duration = Duration::seconds(30);
+/// When to look again whether the first one has come back.
+const PROBE_POLL: StdDuration = StdDuration::from_millis(250);
 
 /// Failures in a row, by the integration's row.
 #[derive(Debug, Default)]
@@ -96,9 +98,11 @@ impl Flows {
     /// Refuses a refresh while the integration's provider is to be left alone. Changes nothing.
     pub(super) fn look_before(&self, integration: &Integration, provider: &Provider) -> Result<()> {
         let now = self.now();
-        match integration.pause_until {
-            Some(pause_until) if pause_until > now && !self.failpoints().disabled(Defence::Backoff) => {
-                Err(paused(integration, provider, until(pause_until, now)))
+        let breaker = integration.breaker;
+        match breaker.until {
+            Some(end) if end > now && !self.failpoints().disabled(Defence::Backoff) => {
+                let wait = if breaker.probing { Some(PROBE_POLL) } else { until(end, now) };
+                Err(paused(integration, provider, wait))
             }
             _ => Ok(()),
         }
@@ -106,17 +110,15 @@ impl Flows {
 
     /// Lets a refresh through that has its lease: after a pause, whoever comes first.
     pub(super) async fn admit(&self, integration: &Integration, provider: &Provider) -> Result<()> {
-        if integration.pause_until.is_none() || self.failpoints().disabled(Defence::Backoff) {
+        if integration.breaker.until.is_none() || self.failpoints().disabled(Defence::Backoff) {
             return Ok(());
         }
         // The pause is over: whoever moves its end goes first.
-        let now = self.now();
-        let failure = integration.failure.as_ref();
-        let probe = self.store().put_pause(integration, Some(now + PROBE), integration.pauses, failure);
-        if probe.await? {
+        let probe = Breaker { until: Some(self.now() + PROBE), probing: true, ..integration.breaker };
+        if self.store().put_breaker(integration, probe, integration.failure.as_ref()).await? {
             return Ok(());
         }
-        Err(paused(integration, provider, until(now + Duration::SECOND, now)))
+        Err(paused(integration, provider, Some(PROBE_POLL)))
     }
 
     /// Takes note of how a provider has answered. Best effort: the connections have back-offs of their own.
@@ -164,21 +166,20 @@ impl Flows {
 
     async fn answered(&self, integration: &Integration) -> Result<()> {
         self.inner.strikes.clear(integration.row_id);
-        if (integration.pause_until.is_some() || integration.failure.is_some())
+        if (integration.breaker.until.is_some() || integration.failure.is_some())
             && let Some(seen) = self.as_it_is(integration).await?
         {
-            self.store().put_pause(&seen, None, 0, None).await?;
+            self.store().put_breaker(&seen, Breaker::default(), None).await?;
         }
         Ok(())
     }
 
     /// Who was to go first has not gone: the next one may.
     async fn not_asked(&self, integration: &Integration) -> Result<()> {
-        if integration.pause_until.is_some()
+        if integration.breaker.until.is_some()
             && let Some(seen) = self.as_it_is(integration).await?
         {
-            let (before, failure) = (integration.pause_until, seen.failure.as_ref());
-            self.store().put_pause(&seen, before, seen.pauses, failure).await?;
+            self.store().put_breaker(&seen, integration.breaker, seen.failure.as_ref()).await?;
         }
         Ok(())
     }
@@ -189,7 +190,7 @@ impl Flows {
         let news = |seen: &Integration| seen.failure.as_ref().is_none_or(|known| known.code != code);
         if let Some(seen) = seen.filter(news) {
             let failure = self.client_failure(&seen, code);
-            self.store().put_pause(&seen, seen.pause_until, seen.pauses, Some(&failure)).await?;
+            self.store().put_breaker(&seen, seen.breaker, Some(&failure)).await?;
         }
         Ok(())
     }
@@ -199,17 +200,35 @@ impl Flows {
         let strikes = self.inner.strikes.add(integration.row_id, inquiry.connection);
         let asked = failure.retry_after();
         let enough = strikes || asked.is_some() || client_code.is_some();
-        if !enough && integration.pause_until.is_none() {
+        if !enough && integration.breaker.until.is_none() {
             return Ok(());
         }
         let Some(seen) = self.as_it_is(integration).await? else { return Ok(()) };
-        let pauses = seen.pauses + 1;
-        let pause_until = self.now() + PAUSE.wait_at_least(pauses, asked, self.random())?;
+        let breaker = self.opened(integration, &seen, asked)?;
         // That it cannot be reached does not say that it would take the client again.
         let failure =
             client_code.map(|code| self.client_failure(&seen, code)).or_else(|| seen.failure.clone());
-        self.store().put_pause(&seen, Some(pause_until), pauses, failure.as_ref()).await?;
+        self.store().put_breaker(&seen, breaker, failure.as_ref()).await?;
         Ok(())
+    }
+
+    /// The breaker after a failure of somebody who went by `before`.
+    fn opened(
+        &self,
+        before: &Integration,
+        seen: &Integration,
+        asked: Option<StdDuration>,
+    ) -> Result<Breaker> {
+        let now = self.now();
+        // Those who were under way together fail together: that is one pause, and as long as the longest wish.
+        let again = seen.breaker.until.filter(|end| *end > now && seen.breaker.until != before.breaker.until);
+        if let Some(end) = again.filter(|_| !seen.breaker.probing) {
+            let asked = Duration::try_from(asked.unwrap_or_default()).unwrap_or_default();
+            return Ok(Breaker { until: Some(end.max(now + asked)), ..seen.breaker });
+        }
+        let pauses = seen.breaker.pauses + 1;
+        let wait = PAUSE.wait_at_least(pauses, asked, self.random())?;
+        Ok(Breaker { until: Some(now + wait), pauses, probing: false })
     }
 
     async fn as_it_is(&self, integration: &Integration) -> Result<Option<Integration>> {

@@ -18,6 +18,7 @@ use super::{
     pause::Inquiry,
     save::SAVED_BY,
     token::{reauthorize, token_set},
+    turn::{Lane, Turn},
 };
 use crate::{
     model::{
@@ -35,7 +36,10 @@ pub(super) const POLL: StdDuration = StdDuration::from_millis(100);
 /// What one look at a row led to.
 enum Step {
     Done,
+    /// Somebody else has the lease.
     Wait,
+    /// It is the row's turn, but what was read of it is old.
+    Again(Turn),
 }
 
 /// A refresh whose lease is taken.
@@ -97,6 +101,7 @@ impl Flows {
 
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
     async fn fly(&self, seen: &Connection, generation: i64) -> Result<()> {
+        let mut turn = None;
         loop {
             let found =
                 self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
@@ -126,14 +131,20 @@ impl Flows {
             if self.stopping().is_cancelled() {
                 return Err(Error::ServerStopping);
             }
-            match self.step(connection, credentials).await? {
+            match self.step(connection, credentials, turn.take()).await? {
                 Step::Done => return Ok(()),
                 Step::Wait => sleep(POLL).await,
+                Step::Again(mine) => turn = Some(mine),
             }
         }
     }
 
-    async fn step(&self, connection: Connection, credentials: Credentials) -> Result<Step> {
+    async fn step(
+        &self,
+        connection: Connection,
+        credentials: Credentials,
+        turn: Option<Turn>,
+    ) -> Result<Step> {
         let integration =
             self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
         let integration =
@@ -147,6 +158,10 @@ impl Flows {
         if shared {
             self.look_before(&integration, &provider)?;
         }
+        let lane = Lane::of(&provider, &connection.project_id);
+        let Some(turn) = turn.or_else(|| self.inner.turns.try_take(&lane)) else {
+            return self.wait_for_turn(&lane).await.map(Step::Again);
+        };
         let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
         // With the lease, so that whoever goes first after a pause does go.
         if shared && let Err(error) = self.admit(&integration, &provider).await {
@@ -157,7 +172,12 @@ impl Flows {
         let heartbeat = self.keep_alive(&connection, lease);
         let attempt =
             Attempt { connection, credentials, integration, provider, config, lease, _heartbeat: heartbeat };
-        self.refresh(attempt).await.map(|()| Step::Done)
+        self.refresh(attempt, turn).await.map(|()| Step::Done)
+    }
+
+    async fn wait_for_turn(&self, lane: &Lane) -> Result<Turn> {
+        let turn = self.stopping().run_until_cancelled(self.inner.turns.take(lane)).await;
+        turn.flatten().ok_or(Error::ServerStopping)
     }
 
     async fn lease(&self, connection: &Connection, credentials: &Credentials) -> Result<Option<Lease>> {
@@ -211,7 +231,7 @@ impl Flows {
     }
 
     /// Calls the provider under a lease, and stores what came of it.
-    async fn refresh(&self, attempt: Attempt) -> Result<()> {
+    async fn refresh(&self, attempt: Attempt, turn: Turn) -> Result<()> {
         self.failpoints().reached(Point::RefreshBeforeCall).await?;
         // Where its metadata name the endpoint, this may take as long as the call itself.
         let endpoints = self.oauth().endpoints(attempt.registration()).await;
@@ -226,6 +246,7 @@ impl Flows {
         };
         match renewed {
             Ok(grant) => {
+                drop(turn);
                 self.failpoints().reached(Point::RefreshAfterAnswer).await?;
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
@@ -239,6 +260,8 @@ impl Flows {
                 let own_client = attempt.credentials.secrets.client.is_some();
                 let verdict = judge(&failure, &attempt.provider, own_client);
                 self.reached(&Inquiry::of(&attempt), Some((&failure, &verdict))).await;
+                // The next one sees whether the provider is left alone.
+                drop(turn);
                 self.failed(&attempt, failure, &verdict, sent).await
             }
         }

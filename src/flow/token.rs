@@ -2,9 +2,9 @@
 
 use std::{pin::pin, time::Duration as StdDuration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Flows, connection::not_found};
+use super::{Flows, connection::not_found, refresh::POLL};
 use crate::{
     model::{
         Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, GrantType,
@@ -18,6 +18,8 @@ use crate::{
 const UNKNOWN_LIFETIME: Duration = Duration::hours(1);
 /// How long a Get waits for a newer token while the old one still works.
 const PATIENCE: StdDuration = StdDuration::from_secs(5);
+/// How long before its caller gives up a Get stops waiting, so that there is time for another try, and to say what is wrong.
+const HEADROOM: StdDuration = StdDuration::from_secs(1);
 /// How often a Get refreshes tokens that have expired by the time they are there.
 const TRIES: u32 = 4;
 
@@ -32,6 +34,8 @@ pub struct GetInput {
     pub min_ttl: Option<Duration>,
     /// Refresh even a valid one.
     pub force_refresh: bool,
+    /// When its caller gives up, if it does.
+    pub deadline: Option<Instant>,
 }
 
 /// A connection, with tokens that are valid now.
@@ -53,14 +57,31 @@ impl Flows {
             return Err(Error::field("min_ttl", "is out of range: expected 0 seconds to 1 hour"));
         }
         let name = (&input.integration_id, &input.connection_id);
-        for _ in 0..TRIES {
-            if let Some(granted) = self.try_token(project, name, min_ttl, input.force_refresh).await? {
-                return Ok(granted);
+        let patient_until = self.patient_until(input.deadline);
+        let mut tries = 0;
+        while tries < TRIES {
+            match self.try_token(project, name, min_ttl, input.force_refresh).await {
+                Ok(Some(granted)) => return Ok(granted),
+                Ok(None) => tries += 1,
+                Err(Error::ProviderUnavailable { retry_after: Some(wait), .. })
+                    if Instant::now() + wait.max(POLL) <= patient_until =>
+                {
+                    // Whoever stops is told so by the next try.
+                    self.stopping().run_until_cancelled(sleep(wait.max(POLL))).await;
+                }
+                Err(error) => return Err(error),
             }
         }
         let provider = self.credentials_of(project, name).await?.0.provider_id;
         let problem = "its tokens expire before they arrive".to_owned();
         Err(Error::ProviderUnavailable { provider, problem, retry_after: None })
+    }
+
+    /// How long a Get waits for a provider that is left alone for a moment, instead of sending its caller away to come again:
+    /// no longer than the caller does.
+    fn patient_until(&self, deadline: Option<Instant>) -> Instant {
+        let end = Instant::now() + self.inner.parts.patience;
+        deadline.map_or(end, |deadline| end.min(deadline.checked_sub(HEADROOM).unwrap_or(deadline)))
     }
 
     /// Gets a token that fits. Nothing: it has been refreshed, and the one that came has expired already.

@@ -44,14 +44,23 @@ pub struct Integration {
     pub user_scopes: Vec<String>,
     /// Why the provider refuses the client, if it does.
     pub failure: Option<ClientFailure>,
-    /// The provider is left alone until then.
-    pub pause_until: Option<OffsetDateTime>,
-    /// How often in a row it had to be.
-    pub pauses: i64,
+    /// Whether its provider is left alone.
+    pub breaker: Breaker,
     /// When it was created.
     pub create_time: OffsetDateTime,
     /// When it last changed.
     pub update_time: OffsetDateTime,
+}
+
+/// Whether a provider is left alone. By default it is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Breaker {
+    /// Until then, and after that until somebody has gone first.
+    pub until: Option<OffsetDateTime>,
+    /// How often in a row it had to be.
+    pub pauses: i64,
+    /// Somebody goes first, and has until then.
+    pub probing: bool,
 }
 
 /// A provider's refusal of a client: the integration's fault, not its connections'.
@@ -164,7 +173,7 @@ impl Integration {
         self.scopes = update.scopes.unwrap_or(self.scopes);
         self.user_scopes = update.user_scopes.unwrap_or(self.user_scopes);
         // What was wrong may be right now.
-        (self.failure, self.pause_until, self.pauses) = (None, None, 0);
+        (self.failure, self.breaker) = (None, Breaker::default());
         self.update_time = now;
         self
     }

@@ -46,7 +46,7 @@ pub use flow::{
 };
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
-pub use integration::{ClientFailure, Integration, IntegrationUpdate, check_scopes};
+pub use integration::{Breaker, ClientFailure, Integration, IntegrationUpdate, check_scopes};
 pub use key::{ApiKey, Caller, KeyKind, Permission, digest};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
 pub use page::{Page, PageRequest, PageToken};

@@ -18,8 +18,8 @@ use super::{
     secrets::secret,
 };
 use crate::model::{
-    ClientFailure, Error, ExposeSecret, FailureKind, Integration, IntegrationId, OffsetDateTime, Page,
-    PageRequest, ProjectId, ProviderId, Result, SecretString, Uuid,
+    Breaker, ClientFailure, Error, ExposeSecret, FailureKind, Integration, IntegrationId, Page, PageRequest,
+    ProjectId, ProviderId, Result, SecretString, Uuid,
 };
 
 const TABLE: &str = "integrations";
@@ -51,6 +51,7 @@ impl Store {
             failure_time: Set(None),
             pause_until: Set(None),
             pauses: Set(0),
+            probing: Set(false),
             create_time: Set(column::micros(integration.create_time)),
             update_time: Set(column::micros(integration.update_time)),
         };
@@ -143,21 +144,21 @@ impl Store {
     }
 
     /// Leaves the provider of an integration alone until then, if nobody else has decided about that since it was read. Tells
-    /// whether it did. With `pauses` 0 the pause is over.
-    pub async fn put_pause(
+    /// whether it did.
+    pub async fn put_breaker(
         &self,
         integration: &Integration,
-        until: Option<OffsetDateTime>,
-        pauses: i64,
+        breaker: Breaker,
         failure: Option<&ClientFailure>,
     ) -> Result<bool> {
-        let seen = match integration.pause_until {
+        let seen = match integration.breaker.until {
             Some(time) => Column::PauseUntil.eq(column::micros(time)),
             None => Column::PauseUntil.is_null(),
         };
         let done = Entity::update_many()
-            .col_expr(Column::PauseUntil, Expr::value(until.map(column::micros)))
-            .col_expr(Column::Pauses, Expr::value(pauses))
+            .col_expr(Column::PauseUntil, Expr::value(breaker.until.map(column::micros)))
+            .col_expr(Column::Pauses, Expr::value(breaker.pauses))
+            .col_expr(Column::Probing, Expr::value(breaker.probing))
             .col_expr(Column::FailureCode, Expr::value(failure.map(|failure| failure.code.clone())))
             .col_expr(Column::FailureTime, Expr::value(failure.map(|it| column::micros(it.since))))
             .filter(Column::Id.eq(integration.row_id))
@@ -245,8 +246,11 @@ impl Store {
                 .zip(row.failure_time)
                 .map(|(code, since)| Ok::<_, Error>(ClientFailure { code, since: column::time(since)? }))
                 .transpose()?,
-            pause_until: row.pause_until.map(column::time).transpose()?,
-            pauses: row.pauses,
+            breaker: Breaker {
+                until: row.pause_until.map(column::time).transpose()?,
+                pauses: row.pauses,
+                probing: row.probing,
+            },
             create_time: column::time(row.create_time)?,
             update_time: column::time(row.update_time)?,
         })

@@ -18,7 +18,7 @@ use super::{
     secrets::{exposed, secret, text},
 };
 use crate::model::{
-    Config, ConnectionId, ExposeSecret as _, Integration, IntegrationId, OffsetDateTime, ProjectId,
+    Breaker, Config, ConnectionId, ExposeSecret as _, Integration, IntegrationId, OffsetDateTime, ProjectId,
     ProviderId, Result, Revocation, SecretString, StringMap, Uuid,
 };
 
@@ -183,8 +183,7 @@ impl Store {
                 scopes: Vec::new(),
                 user_scopes: Vec::new(),
                 failure: None,
-                pause_until: None,
-                pauses: 0,
+                breaker: Breaker::default(),
                 create_time,
                 update_time: create_time,
             },

@@ -35,6 +35,10 @@ pub struct Deadline<S> {
     limit: Duration,
 }
 
+/// When a call ends, if its answer has not begun by then. Beside each request.
+#[derive(Debug, Clone, Copy)]
+pub struct CallDeadline(pub Instant);
+
 impl DeadlineLayer {
     /// A layer with this limit.
     #[must_use]
@@ -64,13 +68,14 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let asked = request.headers().get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
         let asked = asked.map(|asked| asked.saturating_sub(HEADROOM.min(asked / 10)));
         let limit = asked.map_or(self.limit, |asked| asked.min(self.limit));
         let now = Instant::now();
         // A deadline beyond all time is none.
         let end = asked.and_then(|asked| now.checked_add(asked));
+        request.extensions_mut().insert(CallDeadline(now + limit));
         let call = self.inner.call(request);
         Box::pin(async move {
             match timeout_at(now + limit, call).await {

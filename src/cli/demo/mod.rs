@@ -17,7 +17,10 @@ use crate::{
         pb::integration::v1::{CreateRequest, Integration},
     },
     app::{Addresses, App, Environment},
-    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, StorageArgs, loopback},
+    config::{
+        BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, StorageArgs,
+        loopback,
+    },
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
     sandbox,
@@ -149,6 +152,7 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
             no_reflection: false,
             no_migrate: false,
         },
+        refresh: RefreshArgs::default(),
         background: BackgroundArgs::default(),
         failpoints: Failpoints::default(),
     }

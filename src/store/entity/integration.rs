@@ -23,6 +23,7 @@ pub struct Model {
     pub failure_time: Option<i64>,
     pub pause_until: Option<i64>,
     pub pauses: i64,
+    pub probing: bool,
     pub create_time: i64,
     pub update_time: i64,
 }

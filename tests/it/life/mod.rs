@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokenwell::{
     api::pb::integration::v1::Integration as PbIntegration,
     model::{
-        Clock as _, Config, Duration, Integration, IntegrationId, OsRandom, ProjectId, ProviderId,
+        Breaker, Clock as _, Config, Duration, Integration, IntegrationId, OsRandom, ProjectId, ProviderId,
         SecretString, TokenSet, uuid_v7,
     },
     oauth::{Failure, HttpClient, OAuthClient, Registration, Revoked},
@@ -64,8 +64,7 @@ impl Life {
             scopes: Vec::new(),
             user_scopes: Vec::new(),
             failure: None,
-            pause_until: None,
-            pauses: 0,
+            breaker: Breaker::default(),
             create_time: now,
             update_time: now,
         };

@@ -7,9 +7,9 @@ use tokenwell::{
     app::open_store,
     config::StorageArgs,
     model::{
-        Completion, Config, Connection, ConnectionId, Credentials, Duration, ExposeSecret, FLOW_TTL, Flow,
-        GrantType, Integration, IntegrationId, Metadata, OffsetDateTime, OsRandom, PageRequest, Project,
-        ProjectId, ProviderId, SecretString, Secrets, StringMap, TokenSet, Uuid, uuid_v7,
+        Breaker, Completion, Config, Connection, ConnectionId, Credentials, Duration, ExposeSecret, FLOW_TTL,
+        Flow, GrantType, Integration, IntegrationId, Metadata, OffsetDateTime, OsRandom, PageRequest,
+        Project, ProjectId, ProviderId, SecretString, Secrets, StringMap, TokenSet, Uuid, uuid_v7,
     },
     store::{NewFlow, NewGrant, Store},
 };
@@ -129,8 +129,7 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         scopes: vec!["read".to_owned(), "write".to_owned()],
         user_scopes: vec!["user:read".to_owned()],
         failure: None,
-        pause_until: None,
-        pauses: 0,
+        breaker: Breaker::default(),
         create_time: start(),
         update_time: start(),
     }

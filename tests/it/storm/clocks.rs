@@ -166,6 +166,8 @@ async fn a_clock_that_goes_wrong_is_noticed() {
     std::fs::write(&file, "+0s").unwrap();
     let mut variables = wrong_clock("FAKETIME_TIMESTAMP_FILE", file.display().to_string());
     variables.push(("FAKETIME_NO_CACHE", "1".to_owned()));
+    // Nobody is to refresh before it is noticed.
+    variables.push(("TOKENWELL_NO_BACKGROUND", "true".to_owned()));
     let mut server = world.fleet.one_more(variables).await;
     std::fs::write(&file, "+300s").unwrap();
     let mut process = server.server.take().unwrap();

@@ -15,7 +15,7 @@ use tokenwell::{
         webhook::v1::webhook_service_client::WebhookServiceClient,
     },
     app::{Addresses, App, Environment},
-    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, ServeArgs, loopback},
+    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, loopback},
     flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
@@ -48,6 +48,8 @@ pub struct Options {
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
     pub heartbeat: Duration,
+    /// By default nobody waits for a provider that is left alone: the time of tests stands still.
+    pub refresh: RefreshArgs,
     pub failpoints: Failpoints,
 }
 
@@ -78,6 +80,7 @@ impl Options {
             deadline: Duration::from_mins(1),
             background: false,
             heartbeat: Duration::from_secs(30),
+            refresh: RefreshArgs { refresh_patience: Duration::ZERO, ..RefreshArgs::default() },
             failpoints: Failpoints::default(),
         }
     }
@@ -112,6 +115,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            refresh: options.refresh,
             background: BackgroundArgs { no_background: !options.background, no_refresh_ahead: false },
             failpoints: options.failpoints,
         };

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokenwell::{
     api::pb::connection::v1::DeleteRequest,
-    model::{self, Clock as _, Integration, IntegrationId, OsRandom, ProjectId, ProviderId, uuid_v7},
+    model::{
+        self, Breaker, Clock as _, Integration, IntegrationId, OsRandom, ProjectId, ProviderId, uuid_v7,
+    },
     oauth::{HttpClient, OAuthClient, Registration},
     provider::Catalog,
     sandbox::AuthMethod,
@@ -93,8 +95,7 @@ fn integration(house: &House, entry: &Entry, scene: &Scene) -> Integration {
     let now = house.clock.now();
     Integration {
         failure: None,
-        pause_until: None,
-        pauses: 0,
+        breaker: Breaker::default(),
         row_id: uuid_v7(&OsRandom, now).unwrap(),
         project_id: ProjectId::parse("default").unwrap(),
         id: IntegrationId::parse(&entry.id).unwrap(),

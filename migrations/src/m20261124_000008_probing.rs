@@ -1,0 +1,22 @@
+//! An integration's row tells a pause from somebody's going first after it.
+
+#![expect(elided_lifetimes_in_paths, reason = "the trait elides them, and async_trait tells the two apart")]
+
+use sea_orm_migration::{prelude::*, schema::boolean};
+
+/// The migration.
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let probing = boolean("probing").default(false).to_owned();
+        let table = Table::alter().table("integrations").add_column(probing).to_owned();
+        manager.alter_table(table).await
+    }
+
+    async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
+        Err(DbErr::Migration("migrations only go forward: restore a backup instead".to_owned()))
+    }
+}
