@@ -1,6 +1,7 @@
 //! Builds everything, binds the listeners, serves, and drains.
 
 mod background;
+mod clock;
 mod error;
 mod listen;
 mod reload;
@@ -11,6 +12,7 @@ mod watch;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use clock::{clock_of, keep_in_step};
 pub use error::AppError;
 use listen::{address, bind, public_url};
 use reload::{Print, Reloader};
@@ -25,7 +27,7 @@ use crate::{
     config::ServeArgs,
     flow::{FirstKey, Flows, Parts},
     gateway,
-    model::{Clock, Error, OsRandom, Random, SystemClock, uuid_v7},
+    model::{Clock, Error, OsRandom, Random, SharedClock, SystemClock, uuid_v7},
     oauth::{HttpClient, HttpOptions, OAuthClient},
     provider::Catalog,
 };
@@ -39,8 +41,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the server takes from its surroundings, which tests replace.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// Where time comes from.
-    pub clock: Arc<dyn Clock>,
+    /// Where time comes from, if not from the operating system, in step with the database.
+    pub clock: Option<Arc<dyn Clock>>,
     /// Where randomness comes from.
     pub random: Arc<dyn Random>,
     /// How providers are reached.
@@ -62,6 +64,7 @@ pub struct App {
     first_key: Option<FirstKey>,
     drain: Duration,
     background: bool,
+    shared_clock: Option<SharedClock>,
     stopping: CancellationToken,
 }
 
@@ -80,12 +83,7 @@ pub struct Addresses {
 
 impl Default for Environment {
     fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            random: Arc::new(OsRandom),
-            http: HttpOptions::default(),
-            providers: Vec::new(),
-        }
+        Self { clock: None, random: Arc::new(OsRandom), http: HttpOptions::default(), providers: Vec::new() }
     }
 }
 
@@ -104,6 +102,7 @@ impl App {
         } else {
             store.migrate().await?;
         }
+        let (clock, shared_clock) = clock_of(environment.clock, &store, &args.failpoints).await?;
         let grpc = bind(args.listen.grpc_listen).await?;
         let gateway = bind(args.listen.gateway_listen).await?;
         let admin = bind(args.listen.admin_listen).await?;
@@ -116,13 +115,9 @@ impl App {
         let lease = 2 * http.timeout + LEASE_MARGIN;
         let flows = Flows::new(Parts {
             store,
-            oauth: OAuthClient::new(
-                HttpClient::new(&http)?,
-                environment.clock.clone(),
-                environment.random.clone(),
-            ),
+            oauth: OAuthClient::new(HttpClient::new(&http)?, clock.clone(), environment.random.clone()),
             catalog: ArcSwap::from_pointee(catalog),
-            clock: environment.clock,
+            clock,
             random: environment.random,
             public_url,
             lease,
@@ -151,6 +146,7 @@ impl App {
             first_key,
             drain,
             background,
+            shared_clock,
             stopping,
         })
     }
@@ -194,6 +190,9 @@ impl App {
         let mut chores = JoinSet::new();
         let flows = self.flows.clone();
         chores.spawn(async move { flows.follow().await });
+        if let Some(clock) = self.shared_clock {
+            chores.spawn(keep_in_step(clock, self.flows.store().clone(), stopping.clone()));
+        }
         if self.background {
             background::spawn(&mut chores, &self.flows, &stopping);
         }

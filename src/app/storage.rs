@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Environment, LEASE_MARGIN, load_catalog};
+use super::{AppError, Environment, LEASE_MARGIN, clock::in_step, load_catalog};
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
@@ -60,15 +60,16 @@ pub async fn offline(args: &StorageArgs, providers: &ProviderArgs) -> Result<Flo
         0 => {}
         pending => return Err(AppError::OldSchema(pending)),
     }
+    let clock = Arc::new(in_step(&store).await?);
     Ok(Flows::new(Parts {
         store,
         oauth: OAuthClient::new(
             HttpClient::new(&environment.http)?,
-            environment.clock.clone(),
+            clock.clone(),
             environment.random.clone(),
         ),
         catalog: ArcSwap::from_pointee(load_catalog(providers, &[])?),
-        clock: environment.clock,
+        clock,
         random: environment.random,
         public_url: String::new(),
         lease: 2 * environment.http.timeout + LEASE_MARGIN,

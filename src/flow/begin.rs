@@ -210,6 +210,7 @@ impl Flows {
         input: &BeginInput,
     ) -> Result<ProviderPage> {
         let request_token = self.oauth().request_token(registration, &flow.redirect_uri).await;
+        self.client_met(registration, request_token.as_ref().err()).await;
         let request_token = request_token.map_err(|failure| client_failed(failure, registration.provider))?;
         let params = &input.authorization_params;
         let url = OAuthClient::oauth1_authorization_url(registration, &request_token, &flow.scopes, params)?;

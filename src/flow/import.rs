@@ -280,6 +280,9 @@ impl Flows {
         let scopes = choices.into_iter().find(|scopes| !scopes.is_empty()).unwrap_or_default().to_vec();
         let asked = self.now();
         let grant = self.oauth().client_credentials(registration, &scopes).await;
+        if own.is_none() {
+            self.client_met(registration, grant.as_ref().err()).await;
+        }
         let grant = grant.map_err(|failure| match own {
             Some(_) => credentials_failed(failure, provider),
             None => client_failed(failure, provider),

@@ -12,10 +12,15 @@ use std::{
     time::Duration as StdDuration,
 };
 
-use super::{Flows, failure::Verdict, refresh::Attempt, setback::until};
+use super::{
+    Flows,
+    failure::{Verdict, judge},
+    refresh::Attempt,
+    setback::until,
+};
 use crate::{
     model::{Backoff, Breaker, ClientFailure, Defence, Duration, Error, Integration, Result, Uuid},
-    oauth::Failure,
+    oauth::{Failure, Registration},
     provider::Provider,
 };
 
@@ -133,7 +138,29 @@ impl Flows {
             Some((_, Verdict::Final(_) | Verdict::Unknown)) | None => self.answered(integration).await,
         };
         if let Err(error) = noted {
-            tracing::warn!(integration = %integration.row_id, %error, "a provider's state could not be noted");
+            could_not_note(integration, &error);
+        }
+    }
+
+    /// Takes note of what a first grant says of the integration's client: a code, an import, a request token. Best effort, too.
+    ///
+    /// Anybody's browser can bring about that a code is refused. So no breaker opens here, and what a host says counts only if no
+    /// config has chosen it. A success proves the client, but is no answer to a provider's wish to be left alone.
+    pub(super) async fn client_met(&self, registration: Registration<'_>, failure: Option<&Failure>) {
+        let Registration { integration, provider, .. } = registration;
+        let refused = |failure| match judge(failure, provider, false) {
+            // The other one may be about this kind of grant alone (RFC 6749, section 5.2).
+            Verdict::Client(code) if code != "unauthorized_client" => Some(code),
+            _ => None,
+        };
+        let chosen = provider.token_host_varies() && !matches!(failure, Some(Failure::Unusable { .. }));
+        let noted = match failure.map(refused) {
+            None if integration.failure.is_some() => self.answered(integration).await,
+            Some(Some(code)) if !chosen => self.marked(integration, &code).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            could_not_note(integration, &error);
         }
     }
 
@@ -159,7 +186,9 @@ impl Flows {
 
     /// The client was refused, where others may not refuse it: the integration is not left alone for that.
     async fn marked(&self, integration: &Integration, code: &str) -> Result<()> {
-        if let Some(seen) = self.as_it_is(integration).await? {
+        let seen = self.as_it_is(integration).await?;
+        let news = |seen: &Integration| seen.failure.as_ref().is_none_or(|known| known.code != code);
+        if let Some(seen) = seen.filter(news) {
             let failure = self.client_failure(&seen, code);
             self.store().put_breaker(&seen, seen.breaker, Some(&failure)).await?;
         }
@@ -210,6 +239,10 @@ impl Flows {
         let since = seen.failure.as_ref().map_or(self.now(), |failure| failure.since);
         ClientFailure { code: code.to_owned(), since }
     }
+}
+
+fn could_not_note(integration: &Integration, error: &Error) {
+    tracing::warn!(integration = %integration.row_id, %error, "a provider's state could not be noted");
 }
 
 /// The provider is left alone.

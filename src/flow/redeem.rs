@@ -121,6 +121,7 @@ impl Flows {
         let code =
             Code { code, redirect_uri: &flow.redirect_uri, code_verifier: flow.code_verifier.as_ref() };
         let grant = self.oauth().exchange(registration, code).await;
+        self.client_met(registration, grant.as_ref().err()).await;
         let grant = grant.map_err(|failure| exchange_failed(failure, provider))?;
         let tokens = token_set(provider, flow.grant_type, &grant, None, asked);
         Ok(Fruit { tokens, token_secret: None, grant: Some(grant) })
@@ -165,6 +166,7 @@ impl Flows {
         let provider = registration.provider;
         let asked = self.now();
         let credentials = self.oauth().access_token(registration, request_token, verifier).await;
+        self.client_met(registration, credentials.as_ref().err()).await;
         let credentials = credentials.map_err(|failure| exchange_failed(failure, provider))?;
         provider
             .capture(Source::TokenResponse(&credentials.answer), config)

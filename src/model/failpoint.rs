@@ -52,4 +52,6 @@ pub enum Defence {
     Heartbeat,
     /// `takeover`: who takes over from a server that has not finished gives it the time to store what it has.
     Takeover,
+    /// `clock`: a server whose clock is wrong goes by the database's.
+    Clock,
 }

@@ -29,7 +29,7 @@ mod signature;
 mod webhook;
 
 pub use backoff::Backoff;
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, Look, SharedClock, SystemClock};
 pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
     Connection, ConnectionState, Credentials, DEFAULT_MIN_TTL, MAX_MIN_TTL, OwnClient, ReauthorizationReason,

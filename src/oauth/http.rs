@@ -122,10 +122,8 @@ impl HttpClient {
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
             if body.len() + chunk.len() > limit {
-                return Err(Failure::Invalid {
-                    problem: format!("it has more than {limit} bytes"),
-                    status: None,
-                });
+                let failure = Failure::invalid(format!("it has more than {limit} bytes"));
+                return Err(failure.with_status(status));
             }
             body.extend_from_slice(&chunk);
         }

@@ -24,6 +24,7 @@ mod webhook;
 
 use std::sync::Arc;
 
+use oauth2::http::StatusCode;
 use serde_json::Value;
 
 pub use self::endpoints::Endpoints;
@@ -130,7 +131,7 @@ pub enum Failure {
     Invalid {
         /// What is wrong with it.
         problem: String,
-        /// Its status, if that says that it is an error, and no OAuth error is beside it.
+        /// The status of the answer to what was asked, if there is one.
         status: Option<u16>,
     },
     /// The integration lacks what a request needs: a private key, a certificate. The provider was not asked.
@@ -204,7 +205,7 @@ impl Failure {
         }
     }
 
-    /// The status of an answer that names no OAuth error, if that says that it is one.
+    /// The status of an answer that names no OAuth error.
     #[must_use]
     pub fn unnamed_status(&self) -> Option<u16> {
         match self {
@@ -217,11 +218,24 @@ impl Failure {
     /// Whether the provider may have done what it was asked, and only its answer is missing or broken.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
-        matches!(self, Self::Unavailable { unclear: true, .. } | Self::Invalid { .. })
+        match self {
+            Self::Unavailable { unclear, .. } => *unclear,
+            // A redirect or a refusal is said of what was not done.
+            Self::Invalid { status: Some(status), .. } => !matches!(status, 300..=407 | 409..=499),
+            _ => false,
+        }
     }
 
     fn invalid(problem: impl Into<String>) -> Self {
         Self::Invalid { problem: problem.into(), status: None }
+    }
+
+    /// The same of an answer that has this status.
+    fn with_status(self, status: StatusCode) -> Self {
+        match self {
+            Self::Invalid { problem, .. } => Self::Invalid { problem, status: Some(status.as_u16()) },
+            failure => failure,
+        }
     }
 
     /// Whether the client may be what was refused, so that another secret is worth a try.

@@ -58,16 +58,17 @@ pub(super) fn canonical(
     provider: &Provider,
     now: OffsetDateTime,
 ) -> Result<Vec<u8>, Failure> {
+    written(answer, provider, now).map_err(|failure| failure.with_status(answer.status))
+}
+
+fn written(answer: &Answer, provider: &Provider, now: OffsetDateTime) -> Result<Vec<u8>, Failure> {
     if let Some(failure) = unavailable(answer, now) {
         return Err(failure);
     }
     let status = answer.status;
-    let unnamed = |failure| match failure {
-        _ if status == StatusCode::UNAUTHORIZED => Failure::Unauthorized,
-        Failure::Invalid { problem, .. } if status.is_client_error() => {
-            Failure::Invalid { problem, status: Some(status.as_u16()) }
-        }
-        failure => failure,
+    let unnamed = |failure| match status {
+        StatusCode::UNAUTHORIZED => Failure::Unauthorized,
+        _ => failure,
     };
     let object = parse(answer).map_err(unnamed)?;
     if let Some(failure) = refusal(&object, provider, answer, now) {
@@ -89,8 +90,8 @@ pub(super) fn unavailable(answer: &Answer, now: OffsetDateTime) -> Option<Failur
         return Some(Failure::Unavailable {
             problem: format!("it answered with status {}", status.as_u16()),
             retry_after: retry_after(&answer.headers, now),
-            // A gateway says so of a server that may be at work; 503 is said in its place.
-            unclear: status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE,
+            // A gateway says so of a server that may be at work, some by 408; 429 and 503 are said in its place.
+            unclear: !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE),
         });
     }
     status.is_redirection().then(|| invalid("it is a redirect, which is never followed"))
@@ -268,5 +269,5 @@ pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<St
 }
 
 fn invalid(problem: &str) -> Failure {
-    Failure::Invalid { problem: problem.to_owned(), status: None }
+    Failure::invalid(problem)
 }

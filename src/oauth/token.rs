@@ -9,6 +9,7 @@ use oauth2::{
     basic::{
         BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
     },
+    http::StatusCode,
 };
 use url::Url;
 
@@ -138,7 +139,7 @@ fn granted(
         RequestTokenError::Request(failure) => failure,
         // The crate's parse error holds the raw answer, and so tokens: it ends here.
         RequestTokenError::Parse(..) | RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
-            Failure::invalid("its members have the wrong types")
+            Failure::invalid("its members have the wrong types").with_status(StatusCode::OK)
         }
     })?;
     let seconds = |seconds: std::time::Duration| Duration::try_from(seconds).ok();

@@ -1,9 +1,6 @@
 //! How far flows have come, and how they have ended.
 
-use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _,
-    sea_query::{Expr, Query},
-};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 
 use super::{
     Store, column,
@@ -12,8 +9,8 @@ use super::{
     flow::{PARKED, PENDING, TABLE, TAKEN},
 };
 use crate::model::{
-    ConnectionId, Error, FlowOutcome, FlowProgress, FlowStatus, IntegrationId, OffsetDateTime, ProjectId,
-    Result, Uuid,
+    ConnectionId, FlowOutcome, FlowProgress, FlowStatus, IntegrationId, OffsetDateTime, ProjectId, Result,
+    Uuid,
 };
 
 const CONNECTED: &str = "connected";
@@ -38,10 +35,7 @@ impl Store {
                 return Ok(taken);
             }
         }
-        let now = Query::select().expr(self.database_now()).to_owned();
-        let row = self.db.query_one(&now).await.map_err(failed)?;
-        let row = row.ok_or_else(|| Error::internal("the database does not know the time"))?;
-        row.try_get_by_index(0).map_err(failed)
+        self.database_time().await
     }
 
     /// Where a flow of the project stands.

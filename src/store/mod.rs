@@ -33,7 +33,7 @@ mod webhook;
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, RuntimeErr, SqlErr, sea_query::Query, sqlx};
 use tokenwell_migrations::{Migrator, MigratorTrait as _};
 use tokio::sync::watch;
 use url::Url;
@@ -51,7 +51,7 @@ pub use setback::Setback;
 pub use tokens::RefreshedTokens;
 pub use webhook::WebhookTarget;
 
-use crate::model::{Error, ExposeSecret as _, Random, Result, SecretString};
+use crate::model::{Error, ExposeSecret as _, OffsetDateTime, Random, Result, SecretString};
 
 /// How often, and how fast, a start tries again what others that start at the same time may be in the way of.
 const START_TRIES: u32 = 50;
@@ -107,6 +107,22 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
         self.db.ping().await.map_err(failed)
+    }
+
+    /// The database's own time, where it has one: SQLite's is this server's.
+    pub async fn clock(&self) -> Result<Option<OffsetDateTime>> {
+        if self.db.get_database_backend() == DbBackend::Sqlite {
+            return Ok(None);
+        }
+        column::time(self.database_time().await?).map(Some)
+    }
+
+    /// What the database takes for the time, in microseconds.
+    async fn database_time(&self) -> Result<i64> {
+        let now = Query::select().expr(self.database_now()).to_owned();
+        let row = self.db.query_one(&now).await.map_err(failed)?;
+        let row = row.ok_or_else(|| Error::internal("the database does not know the time"))?;
+        row.try_get_by_index(0).map_err(failed)
     }
 
     /// Closes the connections.

@@ -57,7 +57,7 @@ const POINTS: [(&str, Point); 5] = [
     ("refresh.after_commit", Point::RefreshAfterCommit),
     ("redeem.after_exchange", Point::RedeemAfterExchange),
 ];
-const DEFENCES: [(&str, Defence); 9] = [
+const DEFENCES: [(&str, Defence); 10] = [
     ("coalescing", Defence::Coalescing),
     ("lease", Defence::Lease),
     ("journal", Defence::Journal),
@@ -67,6 +67,7 @@ const DEFENCES: [(&str, Defence); 9] = [
     ("owned_task", Defence::OwnedTask),
     ("heartbeat", Defence::Heartbeat),
     ("takeover", Defence::Takeover),
+    ("clock", Defence::Clock),
 ];
 const ACTIONS: [(&str, Action); 4] =
     [("abort", Action::Abort), ("hold", Action::Hold), ("panic", Action::Panic), ("fail", Action::Fail)];

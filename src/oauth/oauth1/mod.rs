@@ -49,7 +49,12 @@ impl OAuthClient {
         let endpoint = endpoint.map_err(|error| Failure::own_fault(&error))?;
         let endpoint = endpoint.ok_or_else(|| Failure::invalid("its entry has no request token endpoint"))?;
         let params = [("oauth_callback", callback)];
-        let answer = self.signed(registration, &endpoint, &params, None).await?;
+        let answer = self.signed(registration, &endpoint, &params, None).await;
+        let answer = answer.map_err(|failure| match failure {
+            // Nobody but the client has signed (RFC 5849, section 3.2).
+            Failure::Unauthorized => refused("invalid_client", StatusCode::UNAUTHORIZED),
+            failure => failure,
+        })?;
         // Without this a provider speaks OAuth 1.0, in which anybody can finish anybody's flow (RFC 5849, section 2.1).
         if answer.get("oauth_callback_confirmed").and_then(Value::as_str) != Some("true") {
             return Err(Failure::invalid("it did not confirm the callback"));
@@ -94,7 +99,11 @@ impl OAuthClient {
             ("oauth_token", request_token.token.expose_secret()),
             ("oauth_verifier", verifier.expose_secret()),
         ];
-        let mut answer = self.signed(registration, &endpoint, &params, Some(&request_token.secret)).await?;
+        let answer = self.signed(registration, &endpoint, &params, Some(&request_token.secret)).await;
+        let mut answer = answer.map_err(|failure| match failure {
+            Failure::Unauthorized => refused("access_denied", StatusCode::UNAUTHORIZED),
+            failure => failure,
+        })?;
         let (token, secret) = credentials(&answer)?;
         answer.remove("oauth_token");
         answer.remove("oauth_token_secret");
@@ -113,9 +122,7 @@ impl OAuthClient {
         token_secret: Option<&SecretString>,
     ) -> Result<Map<String, Value>, Failure> {
         let request = |secret| self.signed_with(secret, registration, endpoint, params, token_secret);
-        let answer = self.with_secrets(registration, request).await;
-        // There are no error codes: what the status means is said in the words of OAuth 2.0.
-        answer.map_err(|failure| if failure == Failure::Unauthorized { denied(401) } else { failure })
+        self.with_secrets(registration, request).await
     }
 
     async fn signed_with(
@@ -160,14 +167,15 @@ fn judged(answer: &Answer, now: OffsetDateTime) -> Result<(), Failure> {
     match answer.status {
         status if status.is_success() => Ok(()),
         StatusCode::UNAUTHORIZED => Err(Failure::Unauthorized),
-        StatusCode::FORBIDDEN => Err(denied(number)),
+        StatusCode::FORBIDDEN => Err(refused("access_denied", answer.status)),
         _ => Err(Failure::invalid(format!("its status is {number}"))),
     }
 }
 
-fn denied(status: u16) -> Failure {
-    let description = Some(format!("it answered with status {status}"));
-    Failure::Refused { code: "access_denied".to_owned(), description }
+/// There are no error codes: what a status means is said in the words of OAuth 2.0.
+fn refused(code: &str, status: StatusCode) -> Failure {
+    let description = Some(format!("it answered with status {}", status.as_u16()));
+    Failure::Refused { code: code.to_owned(), description }
 }
 
 fn credentials(answer: &Map<String, Value>) -> Result<(SecretString, SecretString), Failure> {

@@ -85,8 +85,8 @@ async fn who_waits_for_a_turn_at_a_server_that_stops_is_sent_to_another() {
         join(server.stop(), opening).await;
     };
     let (answers, ()) = join(join_all(calls), stop).await;
-    let (served, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert_eq!(served.len(), 1, "what was asked ends");
+    let (answered, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(answered.len(), 1, "what was asked ends");
     for refused in refused {
         assert_refused(refused, Code::Unavailable, "SERVER_STOPPING");
     }

@@ -5,6 +5,7 @@ mod apart;
 mod attention;
 mod behind;
 mod broken;
+mod client;
 mod due;
 mod ending;
 mod herd;
@@ -18,6 +19,7 @@ mod pause;
 mod purge;
 mod revoke;
 mod tries;
+mod unclear;
 
 use tokenwell::{
     api::pb::{

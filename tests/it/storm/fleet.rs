@@ -36,9 +36,10 @@ struct About {
     key: String,
 }
 
-struct Replica {
-    server: Option<Server>,
-    client: ConnectionServiceClient<Keyed>,
+/// One of them.
+pub struct Replica {
+    pub server: Option<Server>,
+    pub client: ConnectionServiceClient<Keyed>,
 }
 
 impl Fleet {
@@ -48,6 +49,13 @@ impl Fleet {
         let starts = failpoints.iter().map(|failpoints| about.clone().start((*failpoints).to_owned()));
         let replicas = join_all(starts).await.into_iter().map(Mutex::new).collect();
         Self { replicas: Arc::new(replicas), about }
+    }
+
+    /// One more on the same database, with these variables. It is not one of the fleet.
+    pub async fn one_more(&self, variables: Vec<(&'static str, String)>) -> Replica {
+        let about = self.about.clone();
+        let start = move || about.started(about.command().envs(variables));
+        tokio::task::spawn_blocking(start).await.unwrap()
     }
 
     /// How many there are.
@@ -102,7 +110,11 @@ impl About {
             // What it dies of is to be what it was asked for.
             command.env("TOKENWELL_FAILPOINTS", failpoints).env("TOKENWELL_NO_BACKGROUND", "true");
         }
-        let server = Server::start(&mut command);
+        self.started(&mut command)
+    }
+
+    fn started(&self, command: &mut Command) -> Replica {
+        let server = Server::start(command);
         let address = |listener: &str| server.address(listener).parse().unwrap();
         let addresses =
             Addresses { grpc: address("grpc"), gateway: address("gateway"), admin: address("admin") };

@@ -4,6 +4,7 @@
 //! `make test` runs a short storm of each kind, `make storm` the long one, whose results go into `docs/reliability.md`.
 
 mod caller;
+mod clocks;
 mod crash;
 mod defences;
 mod down;

@@ -120,7 +120,7 @@ impl TestServer {
             failpoints: options.failpoints,
         };
         let environment = Environment {
-            clock: Arc::new(options.clock.clone()),
+            clock: Some(Arc::new(options.clock.clone())),
             random: Arc::new(OsRandom),
             http: options.http,
             providers: options.providers,
