@@ -1,4 +1,4 @@
-// Signs a Begin in Java 17. No dependency needed.
+// Signs a Begin in Java 17. No dependency needed. The nonce: UUID.randomUUID(), anew for each.
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -27,7 +27,8 @@ public final class Sign {
     return mac(key, integrationId + ":" + connectionId);
   }
 
-  public static String signV2(byte[] key, long expiry, Begin begin) throws GeneralSecurityException {
+  public static String signV2(byte[] key, long expiry, String nonce, Begin begin)
+      throws GeneralSecurityException {
     String content =
         fields("connection_config", begin.connectionConfig())
             + fields("authorization_params", begin.authorizationParams())
@@ -42,8 +43,9 @@ public final class Sign {
             + netstring(begin.integrationId())
             + netstring(begin.connectionId())
             + netstring(Long.toString(expiry))
-            + netstring(HexFormat.of().formatHex(digest));
-    return "t=" + expiry + ",v2=" + mac(key, message);
+            + netstring(HexFormat.of().formatHex(digest))
+            + netstring(nonce);
+    return "t=" + expiry + ",n=" + nonce + ",v2=" + mac(key, message);
   }
 
   private static String mac(byte[] key, String message) throws GeneralSecurityException {
@@ -75,6 +77,7 @@ public final class Sign {
         signV2(
             key,
             1790000600L,
+            "n-1",
             new Begin(
                 "default",
                 "zendesk",

@@ -1,4 +1,4 @@
-// Signs a Begin in Go. No module needed.
+// Signs a Begin in Go. No module needed. The nonce: crypto/rand.Text(), anew for each.
 package main
 
 import (
@@ -52,21 +52,21 @@ func signV1(key []byte, integrationID, connectionID string) string {
 	return mac(key, integrationID+":"+connectionID)
 }
 
-func signV2(key []byte, expiry int64, b begin) string {
+func signV2(key []byte, expiry int64, nonce string, b begin) string {
 	content := fields("connection_config", b.connectionConfig) +
 		fields("authorization_params", b.authorizationParams) +
 		list("scopes", b.scopes) + list("user_scopes", b.userScopes) +
 		netstrings("return_url", b.returnURL)
 	digest := sha256.Sum256([]byte(content))
 	message := netstrings("tokenwell-begin-v2", b.projectID, b.integrationID, b.connectionID,
-		fmt.Sprint(expiry), hex.EncodeToString(digest[:]))
-	return fmt.Sprintf("t=%d,v2=%s", expiry, mac(key, message))
+		fmt.Sprint(expiry), hex.EncodeToString(digest[:]), nonce)
+	return fmt.Sprintf("t=%d,n=%s,v2=%s", expiry, nonce, mac(key, message))
 }
 
 func main() {
 	key := []byte("0123456789abcdef0123456789abcdef")
 	fmt.Println(signV1(key, "zendesk", "user-1"))
-	fmt.Println(signV2(key, 1790000600, begin{
+	fmt.Println(signV2(key, 1790000600, "n-1", begin{
 		projectID: "default", integrationID: "zendesk", connectionID: "user-1",
 		connectionConfig:    map[string]string{"subdomain": "acme"},
 		authorizationParams: map[string]string{"login_hint": "zoë", "b": "2"},

@@ -1,4 +1,4 @@
-"""Signs a Begin in Python. No package needed."""
+"""Signs a Begin in Python. No package needed. The nonce: secrets.token_urlsafe(16), anew for each."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ def netstrings(*fields: object) -> bytes:
     return b"".join(b"%d:%s," % (len(field), field) for field in encoded)
 
 
-def sign_v2(key: bytes, project_id: str, integration_id: str, connection_id: str, expiry: int, *,
+def sign_v2(key: bytes, project_id: str, integration_id: str, connection_id: str, expiry: int, nonce: str, *,
             connection_config: dict = {}, authorization_params: dict = {}, scopes: list = [],
             user_scopes: list = [], return_url: str = "") -> str:
     content = b""
@@ -24,13 +24,13 @@ def sign_v2(key: bytes, project_id: str, integration_id: str, connection_id: str
         content += netstrings(name, len(items), *items)
     content += netstrings("return_url", return_url)
     message = netstrings("tokenwell-begin-v2", project_id, integration_id, connection_id, expiry,
-                         hashlib.sha256(content).hexdigest())
-    return f"t={expiry},v2={hmac.new(key, message, hashlib.sha256).hexdigest()}"
+                         hashlib.sha256(content).hexdigest(), nonce)
+    return f"t={expiry},n={nonce},v2={hmac.new(key, message, hashlib.sha256).hexdigest()}"
 
 
 if __name__ == "__main__":
     key = b"0123456789abcdef0123456789abcdef"
     print(sign_v1(key, "zendesk", "user-1"))
-    print(sign_v2(key, "default", "zendesk", "user-1", 1790000600, connection_config={"subdomain": "acme"},
+    print(sign_v2(key, "default", "zendesk", "user-1", 1790000600, "n-1", connection_config={"subdomain": "acme"},
                   authorization_params={"login_hint": "zoë", "b": "2"}, scopes=["read", "write"],
                   return_url="https://app.example.com/done"))

@@ -1,4 +1,4 @@
-//! Signs a Begin in Rust, with the crates hmac, sha2 and hex.
+//! Signs a Begin in Rust, with the crates hmac, sha2 and hex. The nonce: a random text, anew for each.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -25,7 +25,12 @@ fn sign_v1(
     mac(key, &format!("{integration_id}:{connection_id}"))
 }
 
-fn sign_v2(key: &[u8], expiry: i64, begin: &Begin<'_>) -> Result<String, hmac::digest::InvalidLength> {
+fn sign_v2(
+    key: &[u8],
+    expiry: i64,
+    nonce: &str,
+    begin: &Begin<'_>,
+) -> Result<String, hmac::digest::InvalidLength> {
     let mut content = String::new();
     for (name, map) in [
         ("connection_config", &begin.connection_config),
@@ -51,8 +56,8 @@ fn sign_v2(key: &[u8], expiry: i64, begin: &Begin<'_>) -> Result<String, hmac::d
     let (mut message, expiry) = (String::new(), expiry.to_string());
     let digest = hex::encode(Sha256::digest(&content));
     let ids = ["tokenwell-begin-v2", begin.project_id, begin.integration_id, begin.connection_id];
-    ids.into_iter().chain([expiry.as_str(), &digest]).for_each(|field| netstring(&mut message, field));
-    Ok(format!("t={expiry},v2={}", mac(key, &message)?))
+    ids.into_iter().chain([expiry.as_str(), &digest, nonce]).for_each(|field| netstring(&mut message, field));
+    Ok(format!("t={expiry},n={nonce},v2={}", mac(key, &message)?))
 }
 
 fn mac(key: &[u8], message: &str) -> Result<String, hmac::digest::InvalidLength> {
@@ -79,6 +84,6 @@ fn main() -> Result<(), hmac::digest::InvalidLength> {
         return_url: "https://app.example.com/done",
         ..Begin::default()
     };
-    println!("{}", sign_v2(key, 1_790_000_600, &begin)?);
+    println!("{}", sign_v2(key, 1_790_000_600, "n-1", &begin)?);
     Ok(())
 }

@@ -34,10 +34,10 @@ impl Service {
     async fn do_begin(
         &self,
         caller: &Caller,
-        _proof: &SignatureVerified,
+        proof: &SignatureVerified,
         request: BeginRequest,
     ) -> Result<BeginResponse> {
-        let begun = self.flows.begin(caller, begin_input(request)?).await?;
+        let begun = self.flows.begin(caller, begin_input(request, proof)?).await?;
         Ok(BeginResponse {
             flow_id: begun.flow_id.to_string(),
             connect_url: begun.connect_url.expose_secret().to_owned(),
@@ -90,7 +90,7 @@ fn flow_id(field: &str, text: &str) -> Result<Uuid> {
     text.parse().map_err(|_| Error::field(field, "is malformed: expected a UUID"))
 }
 
-fn begin_input(request: BeginRequest) -> Result<BeginInput> {
+fn begin_input(request: BeginRequest, proof: &SignatureVerified) -> Result<BeginInput> {
     Ok(BeginInput {
         integration_id: IntegrationId::parse(&request.integration_id)?,
         connection_id: non_empty(request.connection_id).map(|id| ConnectionId::parse(&id)).transpose()?,
@@ -100,6 +100,7 @@ fn begin_input(request: BeginRequest) -> Result<BeginInput> {
         user_scopes: request.user_scopes,
         metadata: request.metadata.map(|object| metadata(Some(object))).transpose()?,
         return_url: non_empty(request.return_url),
+        signature: proof.once().cloned(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `tokenwell.project.v1.ProjectService`.
 
+use prost_types::Duration as PbDuration;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{
@@ -17,15 +18,16 @@ use crate::{
     flow::{Flows, NewApiKey},
     model::{
         Caller, Completion, Error, ExposeSecret as _, KeyKind, PageRequest, Permission, Project, ProjectId,
-        Result, Settings, Uuid,
+        Result, SIGNATURE_LIFETIME, Settings, Uuid,
     },
 };
 
 /// The fields that an update may name.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "hmac.required",
     "hmac.refuse_v1",
     "hmac.keys",
+    "hmac.max_lifetime",
     "callback_url",
     "allowed_return_urls",
     "allowed_origins",
@@ -172,6 +174,7 @@ fn paths(given: &PbSettings, mask: Option<Vec<String>>) -> Result<Vec<&'static s
             hmac.required,
             hmac.refuse_v1,
             !hmac.keys.is_empty(),
+            hmac.max_lifetime.is_some(),
             !given.callback_url.is_empty(),
             !given.allowed_return_urls.is_empty(),
             !given.allowed_origins.is_empty(),
@@ -200,12 +203,22 @@ fn apply(settings: &mut Settings, given: &PbSettings, completion: Completion, pa
             "hmac.required" => settings.hmac_required = hmac.required,
             "hmac.refuse_v1" => settings.hmac_refuse_v1 = hmac.refuse_v1,
             "hmac.keys" => settings.hmac_keys = hmac.keys.iter().map(|key| key.clone().into()).collect(),
+            "hmac.max_lifetime" => settings.hmac_max_lifetime_seconds = lifetime_seconds(hmac.max_lifetime),
             "callback_url" => settings.callback_url = non_empty(given.callback_url.clone()),
             "allowed_return_urls" => settings.allowed_return_urls.clone_from(&given.allowed_return_urls),
             "allowed_origins" => settings.allowed_origins.clone_from(&given.allowed_origins),
             "completion" => settings.completion = completion,
             _ => settings.browser_binding = given.browser_binding,
         }
+    }
+}
+
+/// In whole seconds; what is none is out of every range.
+fn lifetime_seconds(given: Option<PbDuration>) -> i64 {
+    match given {
+        Some(PbDuration { seconds, nanos: 0 }) => seconds,
+        Some(_) => 0,
+        None => SIGNATURE_LIFETIME.whole_seconds(),
     }
 }
 
@@ -253,6 +266,8 @@ fn pb_settings(settings: &Settings) -> PbSettings {
             refuse_v1: settings.hmac_refuse_v1,
             keys: Vec::new(),
             keys_set: i32::try_from(settings.hmac_keys.len()).unwrap_or(i32::MAX),
+            max_lifetime: (settings.hmac_max_lifetime() != SIGNATURE_LIFETIME)
+                .then_some(PbDuration { seconds: settings.hmac_max_lifetime_seconds, nanos: 0 }),
         }),
         callback_url: settings.callback_url.clone().unwrap_or_default(),
         allowed_return_urls: settings.allowed_return_urls.clone(),

@@ -130,6 +130,7 @@ fn map(error: &Error) -> Mapped {
         Error::ApiKeyMissing | Error::ApiKeyInvalid | Error::SignatureMissing | Error::SignatureInvalid => {
             plain(Unauthenticated)
         }
+        Error::SignatureReplayed => plain(AlreadyExists),
         Error::PermissionMissing(it) => with(PermissionDenied, &[("permission", it.as_str())]),
         Error::ConnectionNotFound { integration, connection } => with(
             NotFound,

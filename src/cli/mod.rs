@@ -7,6 +7,7 @@ mod migrate;
 mod output;
 mod providers;
 mod serve;
+mod sign;
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
@@ -47,6 +48,11 @@ enum Command {
     Providers(providers::ProvidersArgs),
     /// Look at connections, and delete them.
     Connections(connections::ConnectionsArgs),
+    /// Sign a Begin by hand, as an app's backend does, and print the signature.
+    ///
+    /// The signature goes into `signature` of Begin, or into `hmac` of a link. It covers these fields exactly as the Begin has
+    /// them. Needs no server and no database.
+    Sign(Box<sign::SignArgs>),
 }
 
 /// Runs the command that the arguments name.
@@ -75,6 +81,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Keys(args) => keys::run(args).await,
         Command::Providers(args) => providers::run(&args),
         Command::Connections(args) => connections::run(args).await,
+        Command::Sign(args) => sign::run(&args),
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     model::{
         Caller, Completion, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow,
         GrantType, Integration, IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime,
-        Result, SecretString, Settings, StringMap, Uuid, check_scopes, digest, return_url_allowed, token,
-        uuid_v7,
+        Result, SecretString, Settings, SignatureUse, StringMap, Uuid, check_scopes, digest,
+        return_url_allowed, token, uuid_v7,
     },
     oauth::{Authorization, OAuthClient, Registration, RequestToken},
     provider::Provider,
@@ -39,6 +39,8 @@ pub struct BeginInput {
     pub metadata: Option<Metadata>,
     /// Where the browser goes afterwards.
     pub return_url: Option<String>,
+    /// Its signature, if that is good for one flow only.
+    pub signature: Option<SignatureUse>,
 }
 
 /// A flow that has begun.
@@ -147,6 +149,7 @@ impl Flows {
                 state: &page.state,
                 connect_token: &connect_token,
                 browser_binding: settings.browser_binding,
+                signature: input.signature.as_ref(),
             })
             .await?;
         let connect_url =

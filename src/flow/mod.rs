@@ -24,6 +24,8 @@ mod refresh;
 mod revoke;
 mod save;
 mod setback;
+mod signed;
+mod ticket;
 mod token;
 mod turn;
 mod watch;

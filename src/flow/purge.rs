@@ -1,7 +1,7 @@
 //! Deleting what nobody needs any more.
 
 use super::Flows;
-use crate::model::{Duration, Result};
+use crate::model::{Duration, MAX_SIGNATURE_LIFETIME, Result, SIGNATURE_SKEW};
 
 /// How long events can be read.
 const EVENTS_KEPT: Duration = Duration::days(7);
@@ -9,6 +9,11 @@ const EVENTS_KEPT: Duration = Duration::days(7);
 const JOURNAL_KEPT: Duration = Duration::days(30);
 /// How long flows are kept after they have expired: a late callback learns that, and not that there never was one.
 const FLOWS_KEPT: Duration = Duration::days(1);
+// A flow is what remembers that its signature was used: it stays for longer than any signature holds.
+const _: () = {
+    let holds = MAX_SIGNATURE_LIFETIME.whole_seconds() + 2 * SIGNATURE_SKEW.whole_seconds();
+    assert!(FLOWS_KEPT.whole_seconds() > holds);
+};
 /// How long deliveries are kept after they were delivered.
 const DELIVERED_KEPT: Duration = Duration::days(7);
 /// How long they are kept after they died, or wait for a webhook that is disabled.

@@ -7,10 +7,10 @@ use axum::{
 };
 use url::Url;
 
-use super::{Gateway, page};
+use super::{Gateway, page, result};
 use crate::{
     api::{Ended, Failed, GatewayCaller, status::status},
-    flow::CallbackRoute,
+    flow::{BrowserToken, CallbackRoute},
     model::{Error, ExposeSecret as _, IntegrationId, ProjectId, Result},
     provider::MAX_QUERY_BYTES,
 };
@@ -22,11 +22,12 @@ pub(super) async fn routed(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    match route(&project, &integration) {
-        Ok(route) => complete(&gateway, Some(route), query.as_deref(), &headers).await,
-        // A path that names nothing possible is a path to no flow.
-        Err(_) => page::failed(&Failed::new(&status(&Error::FlowNotFound)), &[]),
+    if let Ok(route) = route(&project, &integration) {
+        return complete(&gateway, Some(route), query.as_deref(), &headers).await;
     }
+    // A path that names nothing possible is a path to no flow.
+    let failed = Failed::new(&status(&Error::FlowNotFound));
+    result::send_to(&gateway, &page::failed(&failed), gateway.cookie.read(&headers).as_ref())
 }
 
 /// `GET /oauth/callback`: for shared custom callback URLs.
@@ -74,14 +75,15 @@ async fn complete(
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Response {
-    let caller = GatewayCaller::new(route, gateway.cookie.read(headers));
+    let browser = gateway.cookie.read(headers);
+    let caller = GatewayCaller::new(route, browser.clone());
     match gateway.door.complete(query.unwrap_or_default(), caller).await {
-        Ok(ended) => succeeded(gateway, &ended).await,
-        Err(failed) => refused(gateway, &failed).await,
+        Ok(ended) => succeeded(gateway, &ended, browser.as_ref()),
+        Err(failed) => refused(gateway, &failed, browser.as_ref()),
     }
 }
 
-async fn succeeded(gateway: &Gateway, ended: &Ended) -> Response {
+fn succeeded(gateway: &Gateway, ended: &Ended, browser: Option<&BrowserToken>) -> Response {
     let mut params = vec![
         ("tokenwell_flow_id", ended.flow_id.as_str()),
         ("tokenwell_integration_id", &ended.integration_id),
@@ -96,11 +98,11 @@ async fn succeeded(gateway: &Gateway, ended: &Ended) -> Response {
     }
     match send_on(&ended.return_url, &params) {
         Some(response) => response,
-        None => page::connected(ended, &origins(gateway, Some(&ended.flow_id)).await),
+        None => result::send_to(gateway, &page::connected(ended), browser),
     }
 }
 
-async fn refused(gateway: &Gateway, failed: &Failed) -> Response {
+fn refused(gateway: &Gateway, failed: &Failed, browser: Option<&BrowserToken>) -> Response {
     let known = |key: &str| failed.metadata.get(key).map(String::as_str);
     let mut params = vec![("tokenwell_status", "error"), ("tokenwell_error", failed.reason.as_str())];
     let ids = [
@@ -112,7 +114,7 @@ async fn refused(gateway: &Gateway, failed: &Failed) -> Response {
     params.extend(ids.iter().filter_map(|(name, key)| Some((*name, known(key)?))));
     match send_on(known("return_url").unwrap_or_default(), &params) {
         Some(response) => response,
-        None => page::failed(failed, &origins(gateway, known("flow_id")).await),
+        None => result::send_to(gateway, &page::failed(failed), browser),
     }
 }
 
@@ -123,15 +125,6 @@ fn send_on(return_url: &str, params: &[(&str, &str)]) -> Option<Response> {
     let mut location = HeaderValue::try_from(String::from(url)).ok()?;
     location.set_sensitive(true);
     Some((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
-}
-
-/// The origins that the result page may tell. Without them it tells nobody.
-async fn origins(gateway: &Gateway, flow_id: Option<&str>) -> Vec<String> {
-    let Some(id) = flow_id.and_then(|id| id.parse().ok()) else { return Vec::new() };
-    gateway.flows.opener_origins(id).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the origins of a flow's project could not be read");
-        Vec::new()
-    })
 }
 
 fn route(project: &str, integration: &str) -> Result<CallbackRoute> {

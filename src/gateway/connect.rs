@@ -9,7 +9,7 @@ use axum::{
 use super::{Gateway, page, query};
 use crate::{
     api::{Failed, status::status},
-    model::{Error, ExposeSecret as _, Result},
+    model::{Error, ExposeSecret as _, Result, SecretString},
 };
 
 /// `GET /oauth/connect/{integration_id}`: begins a flow for a frontend, then opens it.
@@ -23,9 +23,10 @@ pub(super) async fn begin(
         Ok(begin) => begin,
         Err(problem) => return page::problem(StatusCode::BAD_REQUEST, "This link is not complete", &problem),
     };
+    let signature = begin.signature.clone();
     let connect_url = match gateway.door.begin(begin).await {
         Ok(connect_url) => connect_url,
-        Err(failed) => return page::failed(&failed, &[]),
+        Err(failed) => return again(&gateway, &failed, &signature, &headers).await,
     };
     let token = connect_url.expose_secret().rsplit('/').next().unwrap_or_default();
     open_token(&gateway, token, &headers).await
@@ -43,8 +44,29 @@ pub(super) async fn open(
 async fn open_token(gateway: &Gateway, token: &str, headers: &HeaderMap) -> Response {
     match bind(gateway, token, headers).await {
         Ok(response) => response,
-        Err(error) => page::failed(&Failed::new(&status(&error)), &[]),
+        Err(error) => page::failed(&Failed::new(&status(&error))).render(&[]),
     }
+}
+
+/// Somebody who clicks twice goes on with the flow that the first click has begun: the answer to the second is all that the
+/// browser shows.
+async fn again(gateway: &Gateway, failed: &Failed, signature: &str, headers: &HeaderMap) -> Response {
+    if failed.reason == "SIGNATURE_REPLAYED" {
+        let browser = gateway.cookie.read(headers);
+        let url = gateway.flows.reopen(signature, browser.as_ref()).await;
+        match url.and_then(|url| url.as_ref().map(found).transpose()) {
+            Ok(Some(response)) => return response,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a flow could not be opened once more"),
+        }
+    }
+    page::failed(failed).render(&[])
+}
+
+fn found(url: &SecretString) -> Result<Response> {
+    let mut location = HeaderValue::try_from(url.expose_secret()).map_err(Error::internal)?;
+    location.set_sensitive(true);
+    Ok((StatusCode::FOUND, [(header::LOCATION, location)]).into_response())
 }
 
 /// Sets the cookie and sends the browser on. A browser that has a cookie keeps it, so that flows in two of its windows do
@@ -55,8 +77,7 @@ async fn bind(gateway: &Gateway, token: &str, headers: &HeaderMap) -> Result<Res
         None => gateway.flows.new_browser()?,
     };
     let url = gateway.flows.open(token, &browser).await?;
-    let mut location = HeaderValue::try_from(url.expose_secret()).map_err(Error::internal)?;
-    location.set_sensitive(true);
-    let cookie = gateway.cookie.set(&browser)?;
-    Ok((StatusCode::FOUND, [(header::LOCATION, location), (header::SET_COOKIE, cookie)]).into_response())
+    let mut response = found(&url)?;
+    response.headers_mut().insert(header::SET_COOKIE, gateway.cookie.set(&browser)?);
+    Ok(response)
 }

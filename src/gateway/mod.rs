@@ -1,7 +1,8 @@
 //! The HTTP edge: turns browser requests into calls: Begin and Complete through the gRPC stack, in process, the rest of
 //! `flow`. Thin: no rule lives here.
 //!
-//! `connect` opens flows in browsers, `callback` takes what providers send back, `page` is what people see.
+//! `connect` opens flows in browsers, `callback` takes what providers send back, `result` shows what came of it, `page` is what
+//! people see.
 
 mod callback;
 mod connect;
@@ -9,6 +10,7 @@ mod cookie;
 mod headers;
 mod page;
 mod query;
+mod result;
 
 use axum::{
     Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::IntoResponse as _,
@@ -65,6 +67,7 @@ pub fn router(door: Door, flows: Flows) -> Router {
             "/oauth/callback/{project_id}/{integration_id}",
             get(callback::routed).post(callback::routed_form),
         )
+        .route("/oauth/result/{ticket}", get(result::show))
         .route("/oauth/icon.svg", get(page::icon))
         .route("/healthz", get(async || "ok\n"))
         .fallback(async || {

@@ -1,5 +1,5 @@
 (() => {
-  // What the provider sent has done its work: it goes out of the address bar and the history.
+  // What a link held has done its work: it goes out of the address bar and the history.
   history.replaceState(null, '', location.pathname);
   const { status, flowId, integrationId, connectionId, error, oauthError, origins } =
     document.getElementById('result').dataset;

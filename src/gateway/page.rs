@@ -1,10 +1,13 @@
 //! What people see: one small page, dark and light, without anything from elsewhere.
 
+use std::collections::BTreeMap;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse as _, Response},
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{Ended, Failed, FailedKind},
@@ -15,55 +18,61 @@ const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 const ICON: &str = include_str!("icon.svg");
 
+/// The most characters of what people are told: it travels in an address.
+const MAX_TEXT: usize = 600;
+
 /// What the page says, to people and to the window that opened it.
-struct Content<'a> {
-    status: StatusCode,
-    result: &'static str,
-    title: &'a str,
-    text: &'a str,
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Content {
+    status: u16,
+    success: bool,
+    title: String,
+    text: String,
     /// Read by the script: what the opener is told.
-    message: Vec<(&'static str, &'a str)>,
-    origins: &'a [String],
+    message: BTreeMap<String, String>,
 }
 
-/// The page after a connection was made.
-pub(super) fn connected(ended: &Ended, origins: &[String]) -> Response {
-    render(&Content {
-        status: StatusCode::OK,
-        result: "success",
-        title: "Your account is connected",
-        text: "You can close this window.",
-        message: vec![
+/// What it says after a connection was made.
+pub(super) fn connected(ended: &Ended) -> Content {
+    Content {
+        status: StatusCode::OK.as_u16(),
+        success: true,
+        title: "Your account is connected".to_owned(),
+        text: "You can close this window.".to_owned(),
+        message: message([
             ("data-flow-id", &ended.flow_id),
             ("data-integration-id", &ended.integration_id),
             ("data-connection-id", &ended.connection_id),
-        ],
-        origins,
-    })
+        ]),
+    }
 }
 
-/// The page after a call failed.
-pub(super) fn failed(failed: &Failed, origins: &[String]) -> Response {
+/// What it says after a call failed.
+pub(super) fn failed(failed: &Failed) -> Content {
     let (title, text) = words(failed);
     let known = |key: &str| failed.metadata.get(key).map_or("", String::as_str);
-    render(&Content {
-        status: http_status(failed),
-        result: "error",
-        title,
-        text: &text,
-        message: vec![
+    Content {
+        status: http_status(failed).as_u16(),
+        success: false,
+        title: title.to_owned(),
+        text: text.chars().take(MAX_TEXT).collect(),
+        message: message([
             ("data-flow-id", known("flow_id")),
             ("data-integration-id", known("integration_id")),
             ("data-connection-id", known("connection_id")),
             ("data-error", &failed.reason),
             ("data-oauth-error", known("oauth_error")),
-        ],
-        origins,
-    })
+        ]),
+    }
+}
+
+fn message<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 fn http_status(failed: &Failed) -> StatusCode {
     match (failed.kind, failed.reason.as_str()) {
+        (_, "SIGNATURE_REPLAYED") => StatusCode::CONFLICT,
         (FailedKind::Request, _) | (_, "FLOW_NOT_FOUND") => StatusCode::BAD_REQUEST,
         (FailedKind::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
         (FailedKind::Denied, _) => StatusCode::FORBIDDEN,
@@ -89,6 +98,10 @@ fn words(failed: &Failed) -> (&'static str, String) {
         "FLOW_NOT_FOUND" | "FLOW_EXPIRED" => (
             "This link no longer works",
             "It was used already, or is too old. Go back to the app and start again.",
+        ),
+        "SIGNATURE_REPLAYED" => (
+            "This link was used already",
+            "Go on where it has opened, or go back to the app and start again.",
         ),
         "BROWSER_MISMATCH" => (
             "This was started in another browser",
@@ -116,7 +129,8 @@ fn sentence(message: &str) -> String {
 
 /// A page about a request that led to no flow.
 pub(super) fn problem(status: StatusCode, title: &str, text: &str) -> Response {
-    render(&Content { status, result: "error", title, text, message: Vec::new(), origins: &[] })
+    let (title, text) = (title.to_owned(), text.to_owned());
+    Content { status: status.as_u16(), success: false, title, text, message: BTreeMap::new() }.render(&[])
 }
 
 /// The icon, so that browsers need not look for one elsewhere.
@@ -124,27 +138,36 @@ pub(super) async fn icon() -> Response {
     ([(header::CONTENT_TYPE, "image/svg+xml")], ICON).into_response()
 }
 
-fn render(content: &Content<'_>) -> Response {
-    let mut bytes = [0_u8; 16];
-    if OsRandom.fill(&mut bytes).is_err() {
-        // A nonce that can be guessed is worse than no page.
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+impl Content {
+    /// The flow that it is about.
+    pub(super) fn flow_id(&self) -> Option<&str> {
+        self.message.get("data-flow-id").map(String::as_str)
     }
-    let nonce = hex::encode(bytes);
-    let policy = format!(
-        "default-src 'none'; img-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
-         frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-    );
-    let Ok(policy) = HeaderValue::try_from(policy) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let page = Html(markup(content, &nonce).into_string());
-    (content.status, [(header::CONTENT_SECURITY_POLICY, policy)], page).into_response()
+
+    /// The page, which tells these origins.
+    pub(super) fn render(&self, origins: &[String]) -> Response {
+        let mut bytes = [0_u8; 16];
+        if OsRandom.fill(&mut bytes).is_err() {
+            // A nonce that can be guessed is worse than no page.
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        let nonce = hex::encode(bytes);
+        let policy = format!(
+            "default-src 'none'; img-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; \
+             frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+        );
+        let (Ok(policy), Ok(status)) = (HeaderValue::try_from(policy), StatusCode::from_u16(self.status))
+        else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        let page = Html(markup(self, origins, &nonce).into_string());
+        (status, [(header::CONTENT_SECURITY_POLICY, policy)], page).into_response()
+    }
 }
 
-fn markup(content: &Content<'_>, nonce: &str) -> Markup {
-    let success = content.result == "success";
-    let value = |name: &str| content.message.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+fn markup(content: &Content, origins: &[String], nonce: &str) -> Markup {
+    let success = content.success;
+    let value = |name: &str| content.message.get(name);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -160,13 +183,13 @@ fn markup(content: &Content<'_>, nonce: &str) -> Markup {
             body {
                 main #result
                     data-testid="result"
-                    data-status=(content.result)
+                    data-status=(if success { "success" } else { "error" })
                     data-flow-id=[value("data-flow-id")]
                     data-integration-id=[value("data-integration-id")]
                     data-connection-id=[value("data-connection-id")]
                     data-error=[value("data-error")]
                     data-oauth-error=[value("data-oauth-error")]
-                    data-origins=(content.origins.join(" "))
+                    data-origins=(origins.join(" "))
                     role=(if success { "status" } else { "alert" })
                 {
                     svg.mark.good[success].bad[!success] viewBox="0 0 48 48" aria-hidden="true" {

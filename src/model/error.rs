@@ -65,6 +65,9 @@ pub enum Error {
     /// A signature that does not hold.
     #[error("the signature does not match the request, has expired, or is of a refused scheme")]
     SignatureInvalid,
+    /// A signature that has begun a flow already.
+    #[error("the signature has begun a flow already; sign each Begin anew")]
+    SignatureReplayed,
 
     /// No such connection.
     #[error("there is no connection `{connection}` in integration `{integration}`")]

@@ -59,7 +59,9 @@ pub use refresh_failure::{ATTENTION_PAUSE, FailureKind, RefreshFailure, UnknownA
 pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
 pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
-pub use signature::{MAX_SIGNATURE_LIFETIME, Signature, Signed};
+pub use signature::{
+    MAX_SIGNATURE_LIFETIME, SIGNATURE_LIFETIME, SIGNATURE_SKEW, Signature, SignatureUse, Signed, is_nonce,
+};
 pub use time::{Duration, OffsetDateTime};
 pub use uuid::Uuid;
 pub use webhook::{

@@ -2,11 +2,11 @@
 
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use url::Url;
 
 use super::{
-    Error, FieldViolation, IntegrationId, ProjectId, Result,
+    Error, FieldViolation, IntegrationId, MAX_SIGNATURE_LIFETIME, ProjectId, Result, SIGNATURE_LIFETIME,
     return_url::{is_secure, origin_of, parse_allowed},
 };
 
@@ -43,6 +43,8 @@ pub struct Settings {
     pub hmac_required: bool,
     /// Whether signatures of scheme v1 are refused.
     pub hmac_refuse_v1: bool,
+    /// How many seconds in the future a v2 signature may expire.
+    pub hmac_max_lifetime_seconds: i64,
     /// The active keys, at most two.
     #[serde(skip)]
     pub hmac_keys: Vec<HmacKey>,
@@ -62,6 +64,7 @@ pub struct Settings {
 }
 
 const MAX_KEYS: usize = 2;
+const LIFETIME_SECONDS: std::ops::RangeInclusive<i64> = 60..=MAX_SIGNATURE_LIFETIME.whole_seconds();
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=1024;
 const MAX_URLS: usize = 32;
 const MAX_URL_BYTES: usize = 2048;
@@ -72,6 +75,7 @@ impl Default for Settings {
         Self {
             hmac_required: false,
             hmac_refuse_v1: false,
+            hmac_max_lifetime_seconds: SIGNATURE_LIFETIME.whole_seconds(),
             hmac_keys: Vec::new(),
             callback_url: None,
             allowed_return_urls: Vec::new(),
@@ -92,6 +96,12 @@ impl Settings {
         }
         if self.hmac_keys.iter().any(|key| !KEY_BYTES.contains(&key.expose_secret().len())) {
             bad.push(FieldViolation::new("hmac.keys", "are malformed: expected 32 to 1,024 bytes each"));
+        }
+        if !LIFETIME_SECONDS.contains(&self.hmac_max_lifetime_seconds) {
+            bad.push(FieldViolation::new(
+                "hmac.max_lifetime",
+                "is out of range: expected 1 minute to 1 hour",
+            ));
         }
         if let Some(url) = &self.callback_url
             && let Err(problem) = check_callback_url(url)
@@ -135,6 +145,12 @@ impl Settings {
             ));
         }
         if bad.is_empty() { Ok(()) } else { Err(Error::SettingsConflict(bad)) }
+    }
+
+    /// How far in the future a v2 signature may expire.
+    #[must_use]
+    pub fn hmac_max_lifetime(&self) -> Duration {
+        Duration::seconds(self.hmac_max_lifetime_seconds)
     }
 
     /// The custom `redirect_uri` for an integration.

@@ -20,6 +20,7 @@ impl Error {
             Self::PermissionMissing(_) => "PERMISSION_MISSING",
             Self::SignatureMissing => "SIGNATURE_MISSING",
             Self::SignatureInvalid => "SIGNATURE_INVALID",
+            Self::SignatureReplayed => "SIGNATURE_REPLAYED",
             Self::ConnectionNotFound { .. } => "CONNECTION_NOT_FOUND",
             Self::IntegrationNotFound(_) => "INTEGRATION_NOT_FOUND",
             Self::ProviderNotFound(_) => "PROVIDER_NOT_FOUND",

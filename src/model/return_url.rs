@@ -2,11 +2,15 @@
 
 use url::{Host, Url};
 
-/// Reads an allow-list entry: an absolute http(s) URL without user, query and fragment; http on loopback only.
+/// Reads an allow-list entry: an absolute http(s) URL without user, query and fragment; http on loopback only. A `*` would look as
+/// if it stood for something.
 pub fn parse_allowed(entry: &str) -> Result<Url, String> {
     let url = parse_plain(entry).ok_or("is malformed: expected an absolute https URL without user")?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err("is malformed: it may have no query and no fragment".to_owned());
+    }
+    if entry.contains('*') {
+        return Err("is malformed: it stands for itself, and may hold no `*`".to_owned());
     }
     Ok(url)
 }

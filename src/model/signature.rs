@@ -2,28 +2,38 @@
 //!
 //! Scheme v1 is the lower-case hex of HMAC-SHA256(key, `integration_id:connection_id`).
 //!
-//! Scheme v2 is `t=<unix expiry>,v2=<hex>`, where the MAC covers netstrings (`<length in bytes>:<bytes>,`), so that no byte
-//! can move from one field to its neighbour:
+//! Scheme v2 is `t=<unix expiry>,n=<nonce>,v2=<hex>`, where the MAC covers netstrings (`<length in bytes>:<bytes>,`), so that
+//! no byte can move from one field to its neighbour:
 //!
 //! ```text
 //! mac     = HMAC-SHA256(key, ns("tokenwell-begin-v2") ns(project_id) ns(integration_id) ns(connection_id)
-//!                            ns(expiry in decimal) ns(lower-case hex of SHA-256(content)))
+//!                            ns(expiry in decimal) ns(lower-case hex of SHA-256(content)) ns(nonce))
 //! content = ns("connection_config")    ns(count) { ns(key) ns(value) }   keys sorted by their bytes
 //!           ns("authorization_params") ns(count) { ns(key) ns(value) }   keys sorted by their bytes
 //!           ns("scopes")               ns(count) { ns(scope) }           in the request's order
 //!           ns("user_scopes")          ns(count) { ns(scope) }           in the request's order
 //!           ns("return_url")           ns(return_url or nothing)
 //! ```
+//!
+//! It begins one flow. The nonce keeps two Begins apart that are the same in all else: 1 to 64 letters, digits, `-` and `_`. It
+//! may be left out, with its `,n=` and its netstring. No key has an id: there are two at the most, and both are tried.
+
+use std::fmt;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use super::{HmacKey, StringMap};
+use super::{HmacKey, StringMap, digest};
 
-/// How far in the future a v2 signature may expire.
+/// How far in the future a v2 signature may expire, unless the project says otherwise.
+pub const SIGNATURE_LIFETIME: Duration = Duration::minutes(10);
+/// The most that a project may say: a flow is kept for longer, and with it the knowledge that its signature was used.
 pub const MAX_SIGNATURE_LIFETIME: Duration = Duration::hours(1);
+/// How far the clock of who signs may be from ours.
+pub const SIGNATURE_SKEW: Duration = Duration::minutes(1);
+const MAX_NONCE_BYTES: usize = 64;
 
 /// What a signature covers.
 #[derive(Debug, Clone, Copy)]
@@ -47,18 +57,28 @@ pub struct Signed<'a> {
 }
 
 /// A signature as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Signature {
     /// Covers the two ids, for ever.
-    V1([u8; 32]),
-    /// Covers everything, and expires.
+    V1(GivenMac),
+    /// Covers everything, expires, and begins one flow.
     V2 {
         /// When it expires, in Unix seconds.
         expiry: i64,
+        /// What keeps it apart from others, or nothing.
+        nonce: String,
         /// The MAC.
-        mac: [u8; 32],
+        mac: GivenMac,
     },
 }
+
+/// A MAC that somebody gave. It has no `==`, which takes the longer the more of it is right: `verify_slice` compares it.
+#[derive(Clone)]
+pub struct GivenMac([u8; 32]);
+
+/// The one use of a v2 signature, as the database knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureUse(String);
 
 // === impl Signed ===
 
@@ -69,11 +89,12 @@ impl Signed<'_> {
         hex::encode(self.mac_v1(key).finalize().into_bytes())
     }
 
-    /// Makes a v2 signature that expires at the given Unix second.
+    /// Makes a v2 signature that expires at the given Unix second. An empty nonce is none.
     #[must_use]
-    pub fn sign_v2(&self, key: &HmacKey, expiry: i64) -> String {
-        let mac = self.mac_v2(key, expiry).finalize().into_bytes();
-        format!("t={expiry},v2={}", hex::encode(mac))
+    pub fn sign_v2(&self, key: &HmacKey, expiry: i64, nonce: &str) -> String {
+        let mac = self.mac_v2(key, expiry, nonce).finalize().into_bytes();
+        let nonce = if nonce.is_empty() { String::new() } else { format!(",n={nonce}") };
+        format!("t={expiry}{nonce},v2={}", hex::encode(mac))
     }
 
     fn mac_v1(&self, key: &HmacKey) -> Hmac<Sha256> {
@@ -84,7 +105,7 @@ impl Signed<'_> {
         mac
     }
 
-    fn mac_v2(&self, key: &HmacKey, expiry: i64) -> Hmac<Sha256> {
+    fn mac_v2(&self, key: &HmacKey, expiry: i64, nonce: &str) -> Hmac<Sha256> {
         let mut mac = mac(key);
         let expiry = expiry.to_string();
         let content = hex::encode(self.content());
@@ -97,6 +118,9 @@ impl Signed<'_> {
             &content,
         ] {
             netstring(field, |bytes| mac.update(bytes));
+        }
+        if !nonce.is_empty() {
+            netstring(nonce, |bytes| mac.update(bytes));
         }
         mac
     }
@@ -137,34 +161,81 @@ impl Signature {
         let Some(rest) = text.strip_prefix("t=") else {
             return Some(Self::V1(parse_hex(text)?));
         };
-        let (expiry, mac) = rest.split_once(",v2=")?;
-        let canonical =
-            !expiry.is_empty() && expiry.len() <= 12 && expiry.bytes().all(|b| b.is_ascii_digit());
-        canonical.then_some(())?;
-        Some(Self::V2 { expiry: expiry.parse().ok()?, mac: parse_hex(mac)? })
+        let (head, mac) = rest.split_once(",v2=")?;
+        let (expiry, nonce) = match head.split_once(",n=") {
+            Some((expiry, nonce)) => (expiry, Some(nonce)),
+            None => (head, None),
+        };
+        let canonical = (1..=12).contains(&expiry.len())
+            && expiry.bytes().all(|b| b.is_ascii_digit())
+            && !expiry.starts_with('0');
+        (canonical && nonce.is_none_or(is_nonce)).then_some(())?;
+        let (expiry, nonce) = (expiry.parse().ok()?, nonce.unwrap_or_default().to_owned());
+        Some(Self::V2 { expiry, nonce, mac: parse_hex(mac)? })
     }
 
-    /// Whether one of the keys made this signature for this content, and it counts now. All keys are tried, so that the
-    /// time taken does not tell which one it was; the comparison is the MAC's own, in constant time.
+    /// Whether one of the keys made this signature for this content, and it counts now: v2 from `lifetime` before its expiry
+    /// on, and both ends for clocks that differ. All keys are tried, so that the time taken does not tell which one it was;
+    /// the comparison is the MAC's own, in constant time.
     #[must_use]
-    pub fn verify(&self, signed: &Signed<'_>, keys: &[HmacKey], now: OffsetDateTime) -> bool {
+    pub fn verify(
+        &self,
+        signed: &Signed<'_>,
+        keys: &[HmacKey],
+        lifetime: Duration,
+        now: OffsetDateTime,
+    ) -> bool {
         let matches = keys.iter().fold(false, |found, key| found | self.made_by(key, signed));
         let fresh = match self {
             Self::V1(_) => true,
             Self::V2 { expiry, .. } => {
-                let left = expiry.saturating_sub(now.unix_timestamp());
-                (0..=MAX_SIGNATURE_LIFETIME.whole_seconds()).contains(&left)
+                let left = Duration::seconds(expiry.saturating_sub(now.unix_timestamp()));
+                (-SIGNATURE_SKEW..=lifetime + SIGNATURE_SKEW).contains(&left)
             }
         };
         matches && fresh
     }
 
-    fn made_by(&self, key: &HmacKey, signed: &Signed<'_>) -> bool {
+    /// The one use of a v2 signature. It is the MAC's, which nobody without the key can write in another way.
+    #[must_use]
+    pub fn once(&self) -> Option<SignatureUse> {
         match self {
-            Self::V1(mac) => signed.mac_v1(key).verify_slice(mac).is_ok(),
-            Self::V2 { expiry, mac } => signed.mac_v2(key, *expiry).verify_slice(mac).is_ok(),
+            Self::V1(_) => None,
+            Self::V2 { mac, .. } => Some(SignatureUse(digest(&hex::encode(mac.0)))),
         }
     }
+
+    fn made_by(&self, key: &HmacKey, signed: &Signed<'_>) -> bool {
+        match self {
+            Self::V1(mac) => signed.mac_v1(key).verify_slice(&mac.0).is_ok(),
+            Self::V2 { expiry, nonce, mac } => {
+                signed.mac_v2(key, *expiry, nonce).verify_slice(&mac.0).is_ok()
+            }
+        }
+    }
+}
+
+// === impl SignatureUse ===
+
+impl SignatureUse {
+    /// A digest of the signature, which opens nothing.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for GivenMac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Whether a text may be the nonce of a signature.
+#[must_use]
+pub fn is_nonce(text: &str) -> bool {
+    (1..=MAX_NONCE_BYTES).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[expect(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104, section 2)")]
@@ -179,111 +250,11 @@ fn netstring(field: &str, mut put: impl FnMut(&[u8])) {
     put(b",");
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
+fn parse_hex(text: &str) -> Option<GivenMac> {
     let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let mut bytes = [0; 32];
-    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(GivenMac(bytes))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn key(byte: u8) -> HmacKey {
-        vec![byte; 32].into()
-    }
-
-    /// RFC 4231, test case 2, through the same function that signatures use.
-    #[test]
-    fn the_mac_is_hmac_sha256() {
-        let mut mac = mac(&b"Jefe".to_vec().into());
-        mac.update(b"what do ya want for nothing?");
-        let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        assert_eq!(hex::encode(mac.finalize().into_bytes()), expected);
-    }
-
-    /// `printf 'zendesk:user-1' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef`.
-    #[test]
-    fn v1_is_what_apps_compute_today() {
-        let empty = StringMap::new();
-        let signed = signed("zendesk", "user-1", &empty, &empty, &[], "");
-        let key = b"0123456789abcdef0123456789abcdef".to_vec().into();
-        assert_eq!(signed.sign_v1(&key), "ac857734670383bda3935e2b14466a1ecdf5303762d58c9c2449f8a954682b80");
-    }
-
-    #[test]
-    fn malformed_signatures_are_none() {
-        let hex = "0".repeat(64);
-        for bad in [
-            String::new(),
-            "0".repeat(63),
-            "A".repeat(64),
-            format!("t=1;v2={hex}"),
-            format!("t=,v2={hex}"),
-            format!("t=-1,v2={hex}"),
-            format!("t=1,v2={hex}0"),
-            format!("t=1,v2={hex},v2={hex}"),
-            format!("t=9999999999999,v2={hex}"),
-        ] {
-            assert_eq!(Signature::parse(&bad), None, "{bad}");
-        }
-        assert!(Signature::parse(&format!("t=1,v2={hex}")).is_some());
-    }
-
-    #[test]
-    fn v2_expires_and_may_not_outlive_an_hour() {
-        let empty = StringMap::new();
-        let signed = signed("a", "b", &empty, &empty, &[], "");
-        let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
-        let verify = |left: i64| {
-            let text = signed.sign_v2(&key(1), now.unix_timestamp() + left);
-            Signature::parse(&text).is_some_and(|it| it.verify(&signed, &[key(2), key(1)], now))
-        };
-        assert!(verify(0) && verify(1) && verify(3600));
-        assert!(!verify(-1) && !verify(3601));
-    }
-
-    fn signed<'a>(
-        integration_id: &'a str,
-        connection_id: &'a str,
-        connection_config: &'a StringMap,
-        authorization_params: &'a StringMap,
-        scopes: &'a [String],
-        return_url: &'a str,
-    ) -> Signed<'a> {
-        Signed {
-            project_id: "default",
-            integration_id,
-            connection_id,
-            connection_config,
-            authorization_params,
-            scopes,
-            user_scopes: &[],
-            return_url,
-        }
-    }
-
-    prop_compose! {
-        fn request()(
-            ids in ("[a-c]{0,3}", "[a-c:]{0,3}"),
-            maps in (proptest::collection::btree_map("[a-b]{0,2}", "[a-b:,0-9]{0,3}", 0..3),
-                     proptest::collection::btree_map("[a-b]{0,2}", "[a-b:,0-9]{0,3}", 0..3)),
-            scopes in proptest::collection::vec("[a-b:,]{0,2}", 0..3),
-            return_url in "[a-b:,]{0,2}",
-        ) -> (String, String, StringMap, StringMap, Vec<String>, String) {
-            (ids.0, ids.1, maps.0, maps.1, scopes, return_url)
-        }
-    }
-
-    proptest! {
-        /// Whatever differs between two requests, even a byte moved over a field's boundary, their v2 signatures differ.
-        #[test]
-        fn v2_covers_everything(a in request(), b in request()) {
-            let left = signed(&a.0, &a.1, &a.2, &a.3, &a.4, &a.5);
-            let right = signed(&b.0, &b.1, &b.2, &b.3, &b.4, &b.5);
-            prop_assert_eq!(left.sign_v2(&key(1), 7) == right.sign_v2(&key(1), 7), a == b);
-        }
-    }
-}
+mod tests;

@@ -53,8 +53,8 @@ impl CallbackQuery {
     }
 
     /// What a MAC over the query covers: all other parameters, sorted by name, encoded as in a query.
-    fn signed_text(&self, mac_param: &str) -> String {
-        let mut pairs: Vec<_> = self.pairs.iter().filter(|(name, _)| name != mac_param).collect();
+    fn signed_text(&self, param: &str) -> String {
+        let mut pairs: Vec<_> = self.pairs.iter().filter(|(name, _)| name != param).collect();
         pairs.sort();
         form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
     }

@@ -8,13 +8,13 @@ use sea_orm::{
 use super::{
     Store, column,
     entity::flow::{ActiveModel, Column, Entity, Model},
-    failed, is_orphan,
+    failed, is_duplicate, is_orphan,
     seal::{Place, row_name},
     secrets::SecretsColumn,
 };
 use crate::model::{
     Completion, Config, ConnectionId, Error, ExposeSecret as _, Flow, GrantType, IntegrationId, Metadata,
-    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, Uuid, digest,
+    OffsetDateTime, ProjectId, ProviderId, Result, SecretString, SignatureUse, Uuid, digest,
 };
 
 pub(super) const TABLE: &str = "flows";
@@ -37,10 +37,12 @@ pub struct NewFlow<'a> {
     pub connect_token: &'a SecretString,
     /// Whether its callback must come from the browser that opened it.
     pub browser_binding: bool,
+    /// The signature that it was begun with, if it is good for one flow only.
+    pub signature: Option<&'a SignatureUse>,
 }
 
 impl Store {
-    /// Inserts a flow.
+    /// Inserts a flow, unless another one was begun with its signature. It takes no further statement, and it is all or nothing.
     pub async fn insert_flow(&self, new: &NewFlow<'_>) -> Result<()> {
         let flow = new.flow;
         let row = row_name(flow.id);
@@ -62,6 +64,7 @@ impl Store {
             connection_id: Set(flow.connection_id.to_string()),
             grant_type: Set(flow.grant_type.as_str().to_owned()),
             status: Set(PENDING.to_owned()),
+            signature_digest: Set(new.signature.map(|once| once.as_str().to_owned())),
             state_digest: Set(digest(new.state.expose_secret())),
             connect_digest: Set(digest(new.connect_token.expose_secret())),
             confirmation_digest: Set(None),
@@ -88,6 +91,8 @@ impl Store {
             Ok(_) => Ok(()),
             // The integration was deleted in this moment.
             Err(error) if is_orphan(&error) => Err(Error::IntegrationNotFound(flow.integration_id.clone())),
+            // All else that is unique is random.
+            Err(error) if new.signature.is_some() && is_duplicate(&error) => Err(Error::SignatureReplayed),
             Err(error) => Err(failed(error)),
         }
     }
@@ -100,6 +105,11 @@ impl Store {
     /// Gets the pending flow of this connect token.
     pub async fn get_flow_by_connect_token(&self, token: &str) -> Result<Option<Flow>> {
         self.find_flow(Column::ConnectDigest.eq(digest(token)), PENDING).await
+    }
+
+    /// Gets the pending flow that was begun with this signature.
+    pub async fn get_flow_by_signature(&self, signature: &SignatureUse) -> Result<Option<Flow>> {
+        self.find_flow(Column::SignatureDigest.eq(signature.as_str()), PENDING).await
     }
 
     /// Gets the project of a flow, whatever its status.

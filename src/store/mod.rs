@@ -1,7 +1,7 @@
 //! Speaks to the database: SQLite or PostgreSQL, through sea-orm. Knows rows, not RFCs.
 //!
-//! Every lookup is pinned to a project, but for those by an API key, a `state`, a connect token or a flow's id, which decide
-//! the project. What correctness rests on is single conditional statements, so that it holds on
+//! Every lookup is pinned to a project, but for those by an API key, a `state`, a connect token, a signature or a flow's id,
+//! which decide the project. What correctness rests on is single conditional statements, so that it holds on
 //! every replica and on any PostgreSQL-compatible engine; no transaction is open across a call to a provider. Secrets are
 //! sealed on the way in and opened on the way out, here and nowhere else.
 
@@ -28,6 +28,7 @@ mod revocation;
 mod seal;
 mod secrets;
 mod setback;
+mod ticket;
 mod tokens;
 mod webhook;
 

@@ -6,3 +6,4 @@ mod offline;
 pub mod program;
 mod reload;
 mod serve;
+mod sign;

@@ -24,6 +24,7 @@ fn assert_secure(answer: &Answer, status: u16) {
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "DENY"),
         ("cross-origin-opener-policy", "unsafe-none"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
     ] {
         assert_eq!(answer.header(name), value, "{name} of {status}");
     }
@@ -61,7 +62,47 @@ async fn every_answer_has_the_security_headers() -> TestResult {
     }
     assert_secure(&browser.post(&at("/oauth/callback"), &[("code", "x")]).await, 405);
     assert_secure(&browser.post(&at("/oauth/connect/sandbox"), &[]).await, 405);
+    assert_secure(&browser.step(&at("/oauth/callback")).await, 303);
+    assert_secure(&browser.get(&at("/oauth/result/x")).await, 404);
+    assert_secure(&browser.post(&at("/oauth/result/x"), &[]).await, 405);
+    let large = browser.post(&at("/oauth/callback"), &[("code", &"x".repeat(20 * 1024))]).await;
+    assert_secure(&large, 413);
     Ok(())
+}
+
+/// Whatever the public URL is, and whatever goes wrong: 5xx too.
+#[tokio::test]
+async fn over_https_every_answer_asks_for_https() {
+    let clock = ManualClock::new();
+    let provider = TestProvider::plain(&clock).await;
+    let database = Database::sqlite();
+    let public_url = Some("https://tokenwell.example.com".to_owned());
+    let server =
+        TestServer::start(&database, Options { public_url, ..Options::with(&clock, &provider) }).await;
+    let mut browser = Browser::new();
+    let at = |path: &str| format!("{}{path}", server.gateway());
+    let broken = format!("/oauth/callback?code=x&state={}", "s".repeat(43));
+    for (path, status) in [
+        ("/oauth/callback", 303),
+        ("/oauth/result/x", 404),
+        ("/nowhere", 404),
+        ("/healthz", 200),
+        ("/oauth/callback/%ff/x", 400),
+        (broken.as_str(), 303),
+    ] {
+        let answer = browser.step(&at(path)).await;
+        assert_secure(&answer, status);
+        assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}");
+    }
+    database.execute("ALTER TABLE flows RENAME TO elsewhere").await;
+    for path in [broken.as_str(), "/oauth/connect/flows/x"] {
+        let answer = browser.get(&at(path)).await;
+        assert_secure(&answer, 500);
+        assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}");
+    }
+    let head = browser.send_with(Method::HEAD, &at("/oauth/callback"), &[]).await;
+    assert_secure(&head, 405);
+    assert_eq!(head.header("strict-transport-security"), "max-age=31536000");
 }
 
 #[tokio::test]

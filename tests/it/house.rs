@@ -198,6 +198,81 @@ fn no_file_is_too_long() -> TestResult {
     Ok(())
 }
 
+/// What is wrong with how a file's code compares MACs: two of them are compared in constant time, or not at all.
+fn mac_faults(text: &str) -> Vec<&str> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let compares = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        let compared =
+            [" == ", " != ", "assert_eq", ".eq(", ".ne(", ".cmp("].iter().any(|it| line.contains(it));
+        let macs = ["mac", "signature", "finalize", "digest"].iter().any(|it| line.contains(it));
+        compared && macs && !line.trim_start().starts_with("//") && !line.contains(".len() ==")
+    };
+    let derives = |line: &&str| line.contains("derive") && line.contains("PartialEq");
+    let mut faults: Vec<_> = code.lines().filter(|line| compares(line)).collect();
+    for (index, _) in code.match_indices("Mac(") {
+        let before: Vec<_> = code[..index].lines().rev().take(3).collect();
+        if code[..index].ends_with("Given") && before[0].contains("pub struct") {
+            faults.extend(before.into_iter().filter(derives));
+        }
+    }
+    faults
+}
+
+#[test]
+fn macs_are_compared_in_constant_time() -> TestResult {
+    let mut makers = Vec::new();
+    for path in sources(&root().join("src")) {
+        let text = fs::read_to_string(&path)?;
+        let file = path.strip_prefix(root().join("src"))?.display().to_string();
+        // The sandbox is a provider of tests, and its tests are no defence.
+        if file.starts_with("sandbox") || !text.contains("use hmac::") {
+            continue;
+        }
+        assert_eq!(mac_faults(&text), Vec::<&str>::new(), "{file}");
+        makers.push((file, text));
+    }
+    let verifiers =
+        makers.iter().filter(|(_, text)| text.contains("verify_slice(")).map(|(file, _)| file.as_str());
+    assert_eq!(
+        verifiers.collect::<BTreeSet<_>>(),
+        BTreeSet::from(["model/signature.rs", "provider/callback.rs"])
+    );
+    for wrong in [
+        "if mac == given { true }",
+        "let same = hasher.finalize().into_bytes() == given;",
+        "match given { it if it.eq(&mac) => 1 }",
+        "#[derive(Clone, PartialEq)]\npub struct GivenMac([u8; 32]);",
+    ] {
+        assert_eq!(mac_faults(wrong).len(), 1, "{wrong}");
+    }
+    Ok(())
+}
+
+/// A message for whoever listens is no message for the opener.
+#[test]
+fn no_page_tells_everybody() -> TestResult {
+    let mut tellers = Vec::new();
+    let mut open = vec![root().join("src")];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            for call in text.split(".postMessage(").skip(1) {
+                let arguments = call.split(')').next().unwrap_or_default();
+                assert_eq!(arguments, "message, origin", "{}", path.display());
+                tellers.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+    assert_eq!(tellers, ["page.js"]);
+    Ok(())
+}
+
 /// Every file is reached from `lib.rs` or `main.rs`: none is dead.
 #[test]
 fn every_file_is_reached() -> TestResult {

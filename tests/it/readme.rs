@@ -99,7 +99,7 @@ fn all_languages_sign_alike() -> TestResult {
         user_scopes: &[],
         return_url: "https://app.example.com/done",
     };
-    let expected = format!("{}\n{}\n", signed.sign_v1(&key), signed.sign_v2(&key, 1_790_000_600));
+    let expected = format!("{}\n{}\n", signed.sign_v1(&key), signed.sign_v2(&key, 1_790_000_600, "n-1"));
     let programs: [(&str, &[&str]); 4] = [
         ("python3", &["docs/signature/sign.py"]),
         ("node", &["docs/signature/sign.mjs"]),

@@ -55,7 +55,12 @@ fn with_hmac(hmac: HmacSettings) -> Settings {
 /// Everything other than at the beginning.
 fn other() -> Settings {
     Settings {
-        hmac: Some(HmacSettings { required: true, refuse_v1: true, ..keys(&[32, 1024]) }),
+        hmac: Some(HmacSettings {
+            required: true,
+            refuse_v1: true,
+            max_lifetime: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
+            ..keys(&[32, 1024])
+        }),
         callback_url: "https://app.example.com/{integration_id}/cb".to_owned(),
         allowed_return_urls: vec!["https://app.example.com/done".to_owned()],
         allowed_origins: vec!["https://app.example.com".to_owned(), "http://127.0.0.1:3000".to_owned()],
@@ -88,7 +93,11 @@ async fn an_update_changes_the_settings_that_its_mask_names() -> TestResult {
         change(&mut settings, shown(other()));
         settings
     };
-    let cases: [(&[&str], Settings); 10] = [
+    let max_lifetime = |it: &mut Settings, new: Settings| {
+        it.hmac.get_or_insert_default().max_lifetime = new.hmac.unwrap().max_lifetime;
+    };
+    let cases: [(&[&str], Settings); 11] = [
+        (&["hmac.max_lifetime"], old(max_lifetime)),
         (&["hmac.refuse_v1"], old(|it, _| it.hmac.get_or_insert_default().refuse_v1 = true)),
         (&["hmac.keys"], old(|it, _| it.hmac.get_or_insert_default().keys_set = 2)),
         (&["hmac"], old(|it, new| it.hmac = new.hmac)),

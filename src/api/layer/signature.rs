@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use super::{super::convert::string_map, super::pb::auth::v1::BeginRequest, Answer, method, refuse};
 use crate::{
     flow::Flows,
-    model::{Caller, Error, Result, Signature, Signed},
+    model::{Caller, Error, Result, Signature, SignatureUse, Signed},
 };
 
 const BEGIN: &str = "/tokenwell.auth.v1.AuthService/Begin";
@@ -41,7 +41,14 @@ pub struct SignatureCheck<S> {
 /// Proof that a Begin went through this layer: only this module makes one, and the handler asks for it.
 #[derive(Debug, Clone)]
 pub struct SignatureVerified {
-    _private: (),
+    once: Option<SignatureUse>,
+}
+
+impl SignatureVerified {
+    /// The signature, if it is good for one flow only.
+    pub(in crate::api) fn once(&self) -> Option<&SignatureUse> {
+        self.once.as_ref()
+    }
 }
 
 impl SignatureLayer {
@@ -98,8 +105,8 @@ async fn verify(flows: &Flows, request: Request<Body>, limit: usize) -> Result<R
     let begin = BeginRequest::decode(message).map_err(|_| malformed())?;
     let caller = parts.extensions.get::<Caller>();
     let caller = caller.ok_or_else(|| Error::internal("a Begin came to its signature without a caller"))?;
-    check(flows, caller, begin).await?;
-    parts.extensions.insert(SignatureVerified { _private: () });
+    let once = check(flows, caller, begin).await?;
+    parts.extensions.insert(SignatureVerified { once });
     Ok(Request::from_parts(parts, Body::new(Full::new(frame))))
 }
 
@@ -122,13 +129,13 @@ fn message(frame: &Bytes, gzip: bool, limit: usize) -> Result<Bytes> {
     }
 }
 
-async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<()> {
+async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<Option<SignatureUse>> {
     let settings = flows.get_settings(caller.project_id()).await?;
     if begin.signature.is_empty() {
-        return if settings.hmac_required { Err(Error::SignatureMissing) } else { Ok(()) };
+        return if settings.hmac_required { Err(Error::SignatureMissing) } else { Ok(None) };
     }
     if settings.hmac_keys.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let signature = Signature::parse(&begin.signature).ok_or(Error::SignatureInvalid)?;
     if settings.hmac_refuse_v1 && matches!(signature, Signature::V1(_)) {
@@ -144,8 +151,9 @@ async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<()
         user_scopes: &begin.user_scopes,
         return_url: &begin.return_url,
     };
-    let valid = signature.verify(&signed, &settings.hmac_keys, flows.now());
-    if valid { Ok(()) } else { Err(Error::SignatureInvalid) }
+    let lifetime = settings.hmac_max_lifetime();
+    let valid = signature.verify(&signed, &settings.hmac_keys, lifetime, flows.now());
+    if valid { Ok(signature.once()) } else { Err(Error::SignatureInvalid) }
 }
 
 fn malformed() -> Error {

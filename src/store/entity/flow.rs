@@ -15,6 +15,7 @@ pub struct Model {
     pub connection_id: String,
     pub grant_type: String,
     pub status: String,
+    pub signature_digest: Option<String>,
     pub state_digest: String,
     pub connect_digest: String,
     pub confirmation_digest: Option<String>,

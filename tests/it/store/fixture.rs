@@ -65,7 +65,8 @@ impl House {
     /// Stores a flow under the tokens `state-WORD` and `connect-WORD`.
     pub async fn begin(&self, flow: &Flow, word: &str, browser_binding: bool) {
         let (state, connect_token) = (state(word), secret(&format!("connect-{word}")));
-        let new = NewFlow { flow, state: &state, connect_token: &connect_token, browser_binding };
+        let new =
+            NewFlow { flow, state: &state, connect_token: &connect_token, browser_binding, signature: None };
         self.store.insert_flow(&new).await.unwrap();
     }
 

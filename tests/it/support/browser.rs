@@ -41,8 +41,17 @@ impl Browser {
         Self { client: builder.build().unwrap(), cookies: BTreeMap::new() }
     }
 
-    /// One GET, without following redirects.
+    /// One GET, without following redirects, but for the one from a callback to the page that shows what came of it.
     pub async fn get(&mut self, url: &str) -> Answer {
+        let answer = self.step(url).await;
+        match answer.result_page() {
+            Some(page) => self.step(page.as_str()).await,
+            None => answer,
+        }
+    }
+
+    /// One GET, without following any redirect.
+    pub async fn step(&mut self, url: &str) -> Answer {
         self.send(Method::GET, url, None).await
     }
 
@@ -52,8 +61,16 @@ impl Browser {
         self.send(Method::POST, url, Some(body)).await
     }
 
-    /// One request with headers of the test's own.
+    /// One request with headers of the test's own, and what a callback then shows.
     pub async fn send_with(&mut self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+        let answer = self.step_with(method, url, headers).await;
+        match answer.result_page() {
+            Some(page) => self.step_with(Method::GET, page.as_str(), headers).await,
+            None => answer,
+        }
+    }
+
+    async fn step_with(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.request(method, url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -136,6 +153,12 @@ impl Answer {
     pub fn location(&self) -> Option<Url> {
         let location = self.headers.get(header::LOCATION)?.to_str().ok()?;
         self.status.is_redirection().then(|| self.url.join(location).unwrap())
+    }
+
+    /// The page that shows what came of a callback, if this answer leads there.
+    fn result_page(&self) -> Option<Url> {
+        let next = self.location().filter(|_| self.status == StatusCode::SEE_OTHER);
+        next.filter(|next| next.origin() == self.url.origin() && next.path().starts_with("/oauth/result/"))
     }
 
     /// A header as text.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use tokenwell::model::{Clock, Duration, OffsetDateTime};
+use tokenwell::model::{Clock, Duration, OffsetDateTime, SystemClock};
 
 /// Stands still until a test moves it. Clones are the same clock.
 #[derive(Debug, Clone)]
@@ -23,6 +23,12 @@ impl ManualClock {
     /// A clock at a moment of 2026.
     pub fn new() -> Self {
         Self(Arc::new(AtomicI64::new(1_790_000_000_000_000)))
+    }
+
+    /// A clock at the present moment, for what is signed outside of the test.
+    pub fn at_present() -> Self {
+        let micros = SystemClock.now().unix_timestamp_nanos() / 1_000;
+        Self(Arc::new(AtomicI64::new(i64::try_from(micros).unwrap())))
     }
 
     /// Moves it.
