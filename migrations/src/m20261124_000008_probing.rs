@@ -1,4 +1,4 @@
-//! An integration's row tells a pause from somebody's going first after it.
+//! An integration's row tells a pause from somebody's going first after it, and a pause of the client from one of the provider.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait elides them, and async_trait tells the two apart")]
 
@@ -11,9 +11,17 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let probing = boolean("probing").default(false).to_owned();
-        let table = Table::alter().table("integrations").add_column(probing).to_owned();
-        manager.alter_table(table).await
+        for name in ["probing", "pause_of_client"] {
+            let column = boolean(name).default(false).to_owned();
+            let table = Table::alter().table("integrations").add_column(column).to_owned();
+            manager.alter_table(table).await?;
+        }
+        Ok(())
+    }
+
+    // Else SQLite would run them one by one.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
     }
 
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {

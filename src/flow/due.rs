@@ -220,7 +220,11 @@ impl Flows {
             self.store().put_expired(&connection, &credentials, self.now()).await?;
             return Ok(None);
         }
-        let renewed = self.refreshed(&connection, due.generation).await;
+        // Those that somebody waits for go first.
+        let Some(turn) = self.spare_turn(&connection)? else {
+            return Ok(Some(self.now() + BUSY * (1.0 + fraction(self.random())?)));
+        };
+        let renewed = self.refreshed(&connection, due.generation, Some(turn)).await;
         if matches!(
             renewed,
             Err(Error::ProviderUnavailable { .. }

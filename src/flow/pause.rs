@@ -101,7 +101,9 @@ impl Flows {
         let breaker = integration.breaker;
         match breaker.until {
             Some(end) if end > now && !self.failpoints().disabled(Defence::Backoff) => {
-                let wait = if breaker.probing { Some(PROBE_POLL) } else { until(end, now) };
+                // What is further away is a pause of a server that knows no probes.
+                let probing = breaker.probing && end - now <= PROBE;
+                let wait = if probing { Some(PROBE_POLL) } else { until(end, now) };
                 Err(paused(integration, provider, wait))
             }
             _ => Ok(()),
@@ -155,7 +157,7 @@ impl Flows {
         };
         let chosen = provider.token_host_varies() && !matches!(failure, Some(Failure::Unusable { .. }));
         let noted = match failure.map(refused) {
-            None if integration.failure.is_some() => self.answered(integration).await,
+            None if integration.failure.is_some() => self.unmarked(integration).await,
             Some(Some(code)) if !chosen => self.marked(integration, &code).await,
             _ => Ok(()),
         };
@@ -174,10 +176,29 @@ impl Flows {
         Ok(())
     }
 
+    /// The client was taken, and with that a pause for its refusal is over.
+    async fn unmarked(&self, integration: &Integration) -> Result<()> {
+        if let Some(seen) = self.as_it_is(integration).await? {
+            let breaker = if seen.breaker.of_client { Breaker::default() } else { seen.breaker };
+            self.store().put_breaker(&seen, breaker, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note that a refresh ended before it asked. Best effort.
+    pub(super) async fn unasked(&self, inquiry: &Inquiry) {
+        if !inquiry.own_client
+            && !inquiry.own_host
+            && let Err(error) = self.not_asked(&inquiry.integration).await
+        {
+            could_not_note(&inquiry.integration, &error);
+        }
+    }
+
     /// Who was to go first has not gone: the next one may.
     async fn not_asked(&self, integration: &Integration) -> Result<()> {
         if integration.breaker.until.is_some()
-            && let Some(seen) = self.as_it_is(integration).await?
+            && let Some(seen) = self.as_it_is(integration).await?.filter(|seen| seen.breaker.probing)
         {
             self.store().put_breaker(&seen, integration.breaker, seen.failure.as_ref()).await?;
         }
@@ -204,7 +225,8 @@ impl Flows {
             return Ok(());
         }
         let Some(seen) = self.as_it_is(integration).await? else { return Ok(()) };
-        let breaker = self.opened(integration, &seen, asked)?;
+        let opened = self.opened(integration, &seen, asked)?;
+        let breaker = Breaker { of_client: opened.of_client || client_code.is_some(), ..opened };
         // That it cannot be reached does not say that it would take the client again.
         let failure =
             client_code.map(|code| self.client_failure(&seen, code)).or_else(|| seen.failure.clone());
@@ -228,7 +250,7 @@ impl Flows {
         }
         let pauses = seen.breaker.pauses + 1;
         let wait = PAUSE.wait_at_least(pauses, asked, self.random())?;
-        Ok(Breaker { until: Some(now + wait), pauses, probing: false })
+        Ok(Breaker { until: Some(now + wait), pauses, probing: false, of_client: false })
     }
 
     async fn as_it_is(&self, integration: &Integration) -> Result<Option<Integration>> {
@@ -249,8 +271,10 @@ fn could_not_note(integration: &Integration, error: &Error) {
 fn paused(integration: &Integration, provider: &Provider, retry_after: Option<StdDuration>) -> Error {
     let provider = provider.id().clone();
     match &integration.failure {
-        Some(failure) => Error::ClientRejected { provider, code: failure.code.clone(), description: None },
-        None => Error::ProviderUnavailable {
+        Some(failure) if integration.breaker.of_client => {
+            Error::ClientRejected { provider, code: failure.code.clone(), description: None }
+        }
+        _ => Error::ProviderUnavailable {
             provider,
             problem: "it has failed several times in a row, and is left alone for a moment".to_owned(),
             retry_after,

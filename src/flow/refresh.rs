@@ -6,7 +6,7 @@
 
 use std::time::Duration as StdDuration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Flows,
@@ -33,13 +33,16 @@ use crate::{
 /// How often a waiter looks whether another replica has finished.
 pub(super) const POLL: StdDuration = StdDuration::from_millis(100);
 
+/// How often somebody who waits for a turn looks whether it needs one still.
+const LOOK: StdDuration = StdDuration::from_secs(2);
+
 /// What one look at a row led to.
 enum Step {
     Done,
     /// Somebody else has the lease.
     Wait,
-    /// It is the row's turn, but what was read of it is old.
-    Again(Turn),
+    /// Too many others ask the same provider.
+    LineUp(Lane),
 }
 
 /// A refresh whose lease is taken.
@@ -72,36 +75,49 @@ impl Attempt {
 // === impl Flows ===
 
 impl Flows {
-    /// Sees to it that the row has newer tokens than those that the caller saw.
-    pub(super) async fn refreshed(&self, seen: &Connection, generation: i64) -> Result<()> {
+    /// Sees to it that the row has newer tokens than those that the caller saw. Who has a turn already need not wait for one.
+    pub(super) async fn refreshed(
+        &self,
+        seen: &Connection,
+        generation: i64,
+        turn: Option<Turn>,
+    ) -> Result<()> {
         let (flows, connection) = (self.clone(), seen.clone());
         if self.failpoints().disabled(Defence::OwnedTask) {
-            return self.fly(seen, generation).await;
+            return self.fly(seen, generation, turn).await;
         }
         if self.failpoints().disabled(Defence::Coalescing) {
-            return self.owned(async move { flows.fly(&connection, generation).await }).await;
+            return self.owned(async move { flows.fly(&connection, generation, turn).await }).await;
         }
-        let flight = move || async move { flows.fly(&connection, generation).await };
+        let flight = move || async move { flows.fly(&connection, generation, turn).await };
         let outcome = self.inner.refreshes.join(&self.inner.tasks, (seen.row_id, generation), flight).await;
         outcome.map_err(|error| copy_of(&error))
     }
 
-    /// Begins to get newer tokens than these, unless that is under way, and does not wait for them.
+    /// Begins to get newer tokens than these, unless that is under way or others wait for theirs, and does not wait for them.
     pub(super) fn refresh_behind(&self, seen: &Connection, credentials: &Credentials) {
         let waits = seen.failure.as_ref().is_some_and(|failure| failure.retry_time > self.now());
         if waits || self.inner.refreshes.has((seen.row_id, credentials.generation)) {
             return;
         }
+        let Ok(Some(turn)) = self.spare_turn(seen) else { return };
         let (flows, connection, generation) = (self.clone(), seen.clone(), credentials.generation);
         self.inner.tasks.spawn(async move {
             // Whoever needs the token when it has expired tries again, and is told.
-            drop(flows.refreshed(&connection, generation).await);
+            drop(flows.refreshed(&connection, generation, Some(turn)).await);
         });
     }
 
+    /// A turn for what nobody waits for: only if there is one to spare.
+    pub(super) fn spare_turn(&self, connection: &Connection) -> Result<Option<Turn>> {
+        let catalog = self.catalog();
+        let lane = Lane::of(catalog.get(&connection.provider_id)?, &connection.project_id);
+        Ok(self.inner.turns.try_take(&lane))
+    }
+
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
-    async fn fly(&self, seen: &Connection, generation: i64) -> Result<()> {
-        let mut turn = None;
+    async fn fly(&self, seen: &Connection, generation: i64, mut turn: Option<Turn>) -> Result<()> {
+        let mut line = None;
         loop {
             let found =
                 self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
@@ -120,6 +136,7 @@ impl Flows {
                     return Ok(());
                 }
                 // The next refresh takes the token that is not stored yet.
+                turn = None;
                 sleep(POLL).await;
                 continue;
             }
@@ -133,8 +150,17 @@ impl Flows {
             }
             match self.step(connection, credentials, turn.take()).await? {
                 Step::Done => return Ok(()),
-                Step::Wait => sleep(POLL).await,
-                Step::Again(mine) => turn = Some(mine),
+                Step::Wait => {
+                    line = None;
+                    sleep(POLL).await;
+                }
+                Step::LineUp(lane) => {
+                    let waiting = line.get_or_insert_with(|| self.inner.turns.line_up(&lane));
+                    let waited = self.stopping().run_until_cancelled(timeout(LOOK, waiting)).await;
+                    turn = waited.and_then(std::result::Result::ok).flatten();
+                    // What was read before is old by now.
+                    line = line.filter(|_| turn.is_none());
+                }
             }
         }
     }
@@ -145,39 +171,67 @@ impl Flows {
         credentials: Credentials,
         turn: Option<Turn>,
     ) -> Result<Step> {
-        let integration =
-            self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
-        let integration =
-            integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
-        let provider = self.provider(&integration)?;
-        let integration = match &credentials.secrets.client {
-            Some(client) => integration.with_client(client),
-            None => integration,
-        };
+        let (mut integration, provider) = self.asked_for(&connection, &credentials).await?;
         let shared = credentials.secrets.client.is_none() && !provider.token_host_varies();
         if shared {
             self.look_before(&integration, &provider)?;
         }
         let lane = Lane::of(&provider, &connection.project_id);
-        let Some(turn) = turn.or_else(|| self.inner.turns.try_take(&lane)) else {
-            return self.wait_for_turn(&lane).await.map(Step::Again);
+        let Some(mut turn) = turn.or_else(|| self.inner.turns.try_take(&lane)) else {
+            return Ok(Step::LineUp(lane));
         };
         let Some(lease) = self.lease(&connection, &credentials).await? else { return Ok(Step::Wait) };
+        let heartbeat = self.keep_alive(&connection, lease);
+        if lease.interrupts && !self.failpoints().disabled(Defence::Takeover) {
+            // It asks nothing of the provider meanwhile.
+            drop(turn);
+            if self.stored_after_all(&connection, &lease).await? {
+                return Ok(Step::Wait);
+            }
+            let again = async {
+                let turn = self.inner.turns.line_up(&lane);
+                let turn = self.stopping().run_until_cancelled(turn).await.flatten();
+                let turn = turn.ok_or(Error::ServerStopping)?;
+                let (integration, provider) = self.asked_for(&connection, &credentials).await?;
+                if shared {
+                    self.look_before(&integration, &provider)?;
+                }
+                Ok((turn, integration))
+            };
+            (turn, integration) = match again.await {
+                Ok(again) => again,
+                Err(error) => {
+                    self.give_back(&connection, &lease, None).await;
+                    return Err(error);
+                }
+            };
+        }
         // With the lease, so that whoever goes first after a pause does go.
         if shared && let Err(error) = self.admit(&integration, &provider).await {
-            self.give_back(&connection, &lease, AttemptOutcome::Failed).await;
+            self.give_back(&connection, &lease, Some(AttemptOutcome::Failed)).await;
             return Err(error);
         }
         let config = config_of(&connection, &credentials);
-        let heartbeat = self.keep_alive(&connection, lease);
         let attempt =
             Attempt { connection, credentials, integration, provider, config, lease, _heartbeat: heartbeat };
         self.refresh(attempt, turn).await.map(|()| Step::Done)
     }
 
-    async fn wait_for_turn(&self, lane: &Lane) -> Result<Turn> {
-        let turn = self.stopping().run_until_cancelled(self.inner.turns.take(lane)).await;
-        turn.flatten().ok_or(Error::ServerStopping)
+    /// Whom a refresh asks, and as whom.
+    async fn asked_for(
+        &self,
+        connection: &Connection,
+        credentials: &Credentials,
+    ) -> Result<(Integration, SharedProvider)> {
+        let integration =
+            self.store().get_integration_row(&connection.project_id, connection.integration_row_id).await?;
+        let integration =
+            integration.ok_or_else(|| Error::IntegrationNotFound(connection.integration_id.clone()))?;
+        let provider = self.provider(&integration)?;
+        Ok(match &credentials.secrets.client {
+            Some(client) => (integration.with_client(client), provider),
+            None => (integration, provider),
+        })
     }
 
     async fn lease(&self, connection: &Connection, credentials: &Credentials) -> Result<Option<Lease>> {
@@ -188,14 +242,7 @@ impl Flows {
         }
         let length = self.lease_length()?;
         let replica = &self.inner.parts.replica;
-        let taken = self.store().take_lease(connection, credentials, length, replica, self.now()).await?;
-        let waits = !self.failpoints().disabled(Defence::Takeover);
-        match taken {
-            Some(lease) if lease.interrupts && waits && self.stored_after_all(connection, &lease).await? => {
-                Ok(None)
-            }
-            taken => Ok(taken),
-        }
+        self.store().take_lease(connection, credentials, length, replica, self.now()).await
     }
 
     /// Gives the server whose attempt had no end the time to store its answer, if it is alive and only the database was away.
@@ -208,12 +255,17 @@ impl Flows {
             let same = |(found, credentials): &(Connection, Credentials)| {
                 found.row_id == connection.row_id && credentials.generation == lease.generation
             };
-            if !found.as_ref().is_ok_and(same) {
-                self.give_back(connection, lease, AttemptOutcome::Superseded).await;
-                return found.map(|_| true);
+            if found.as_ref().is_ok_and(|found| !same(found)) {
+                self.give_back(connection, lease, Some(AttemptOutcome::Superseded)).await;
+                return Ok(true);
+            }
+            // Whoever takes over from here has to wait as long.
+            if let Err(error) = found {
+                self.give_back(connection, lease, None).await;
+                return Err(error);
             }
             if self.stopping().is_cancelled() {
-                self.give_back(connection, lease, AttemptOutcome::Failed).await;
+                self.give_back(connection, lease, None).await;
                 return Err(Error::ServerStopping);
             }
             if Instant::now() >= deadline {
@@ -223,8 +275,8 @@ impl Flows {
         }
     }
 
-    /// Ends an attempt that has asked nothing of the provider.
-    async fn give_back(&self, connection: &Connection, lease: &Lease, outcome: AttemptOutcome) {
+    /// Gives back the lease of an attempt that has asked nothing of the provider. Without an outcome it counts as under way.
+    async fn give_back(&self, connection: &Connection, lease: &Lease, outcome: Option<AttemptOutcome>) {
         if let Err(error) = self.store().release_lease(connection, lease, outcome, self.now()).await {
             tracing::warn!(connection = %connection.row_id, %error, "a lease runs out by itself");
         }
@@ -236,7 +288,8 @@ impl Flows {
         // Where its metadata name the endpoint, this may take as long as the call itself.
         let endpoints = self.oauth().endpoints(attempt.registration()).await;
         if self.stopping().is_cancelled() {
-            self.give_back(&attempt.connection, &attempt.lease, AttemptOutcome::Failed).await;
+            self.give_back(&attempt.connection, &attempt.lease, Some(AttemptOutcome::Failed)).await;
+            self.unasked(&Inquiry::of(&attempt)).await;
             return Err(Error::ServerStopping);
         }
         let (asked, sent) = (self.now(), endpoints.is_ok());

@@ -8,7 +8,7 @@ use super::{Flows, connection::not_found, refresh::POLL};
 use crate::{
     model::{
         Connection, ConnectionId, ConnectionState, Credentials, DEFAULT_MIN_TTL, Duration, Error, GrantType,
-        IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, ReauthorizationReason, Result, TokenSet,
+        IntegrationId, MAX_MIN_TTL, OffsetDateTime, ProjectId, ReauthorizationReason, Result, TokenSet, Uuid,
     },
     oauth::Grant,
     provider::Provider,
@@ -58,9 +58,9 @@ impl Flows {
         }
         let name = (&input.integration_id, &input.connection_id);
         let patient_until = self.patient_until(input.deadline);
-        let mut tries = 0;
+        let (mut tries, mut first) = (0, None);
         while tries < TRIES {
-            match self.try_token(project, name, min_ttl, input.force_refresh).await {
+            match self.try_token(project, name, min_ttl, input.force_refresh.then_some(&mut first)).await {
                 Ok(Some(granted)) => return Ok(granted),
                 Ok(None) => tries += 1,
                 Err(Error::ProviderUnavailable { retry_after: Some(wait), .. })
@@ -90,9 +90,12 @@ impl Flows {
         project: &ProjectId,
         name: (&IntegrationId, &ConnectionId),
         min_ttl: Duration,
-        forced: bool,
+        forced: Option<&mut Option<(Uuid, i64)>>,
     ) -> Result<Option<Granted>> {
         let (connection, credentials) = self.credentials_of(project, name).await?;
+        // Newer ones than the call found are what it wants.
+        let seen = (connection.row_id, credentials.generation);
+        let forced = forced.is_some_and(|first| *first.get_or_insert(seen) == seen);
         if connection.state == ConnectionState::NeedsReauthorization {
             return Err(reauthorize(&connection));
         }
@@ -130,7 +133,7 @@ impl Flows {
         generation: i64,
         old_serves: impl Fn() -> bool,
     ) -> Result<bool> {
-        let mut refreshed = pin!(self.refreshed(connection, generation));
+        let mut refreshed = pin!(self.refreshed(connection, generation, None));
         let outcome = match timeout(PATIENCE, &mut refreshed).await {
             Err(_) if old_serves() => return Ok(false),
             Err(_) => refreshed.await,

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures::{FutureExt as _, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -56,11 +57,11 @@ impl Turns {
         Some(Turn { _permit: permit })
     }
 
-    /// A turn when it comes.
-    pub(super) async fn take(&self, lane: &Lane) -> Option<Turn> {
+    /// A turn when it comes. The place in the line is kept until this is dropped.
+    pub(super) fn line_up(&self, lane: &Lane) -> BoxFuture<'static, Option<Turn>> {
+        let lane = self.lane(lane);
         // Nobody closes a lane.
-        let permit = self.lane(lane).acquire_owned().await.ok()?;
-        Some(Turn { _permit: permit })
+        async move { Some(Turn { _permit: lane.acquire_owned().await.ok()? }) }.boxed()
     }
 
     fn lane(&self, lane: &Lane) -> Arc<Semaphore> {

@@ -63,6 +63,8 @@ pub struct Breaker {
     pub pauses: i64,
     /// Somebody goes first, and has until then.
     pub probing: bool,
+    /// It is left alone because it refused the client.
+    pub of_client: bool,
 }
 
 /// A provider's refusal of a client: the integration's fault, not its connections'.

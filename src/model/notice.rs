@@ -43,8 +43,14 @@ impl Notice {
     ) -> Option<Self> {
         let end = end_of(tokens, grant_type);
         // Compared with the end that the notice was made for, so that many small steps are a move, too.
-        let stays = old.zip(end).is_some_and(|(old, end)| (old.end - end).abs() <= SAME);
+        let stays = old.zip(end).is_some_and(|(old, end)| old.is_of(end));
         if stays { old } else { Self::of(tokens, grant_type, since) }
+    }
+
+    /// Whether it was made for this end.
+    #[must_use]
+    pub fn is_of(&self, end: OffsetDateTime) -> bool {
+        (self.end - end).abs() <= SAME
     }
 }
 

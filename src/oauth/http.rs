@@ -179,6 +179,11 @@ impl HttpClient {
         let mut body = zeroize::Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
             if body.len() + chunk.len() > limit {
+                if !status.is_success() {
+                    // What it is says enough.
+                    body.clear();
+                    break;
+                }
                 let failure = Failure::invalid(format!("it has more than {limit} bytes"));
                 return Err(failure.with_status(status));
             }

@@ -53,6 +53,7 @@ impl Store {
             pause_until: Set(None),
             pauses: Set(0),
             probing: Set(false),
+            pause_of_client: Set(false),
             create_time: Set(column::micros(integration.create_time)),
             update_time: Set(column::micros(integration.update_time)),
         };
@@ -104,7 +105,8 @@ impl Store {
     }
 
     /// Replaces what can change of an integration, if it has not changed since it was `old`. Connections whose refresh was
-    /// rejected as that of a client need not wait any longer, nor those whose provider may be in a private network now.
+    /// rejected as that of a client, or made no sense for long, need not wait any longer, nor those whose provider may be in a
+    /// private network now.
     pub async fn put_integration(&self, old: &Integration, new: &Integration) -> Result<bool> {
         let client_secret = self.seal_of(new, CLIENT_SECRET, new.client_secret.as_ref())?;
         let private_key = self.seal_of(new, PRIVATE_KEY, new.private_key.as_ref())?;
@@ -125,6 +127,8 @@ impl Store {
             .col_expr(Column::FailureTime, Expr::value(None::<i64>))
             .col_expr(Column::PauseUntil, Expr::value(None::<i64>))
             .col_expr(Column::Pauses, Expr::value(0_i64))
+            .col_expr(Column::Probing, Expr::value(false))
+            .col_expr(Column::PauseOfClient, Expr::value(false))
             .filter(Column::Id.eq(old.row_id))
             .filter(Column::ProjectId.eq(old.project_id.as_str()))
             .filter(Column::UpdateTime.eq(column::micros(old.update_time)))
@@ -136,12 +140,15 @@ impl Store {
         if new.allow_private_addresses && !old.allow_private_addresses {
             mended.push(FailureKind::ProviderResponseInvalid.as_str());
         }
+        let rejected = connection::Column::FailureCode.is_in(mended);
+        let rejected = rejected.and(connection::Column::RetryTime.gt(now));
+        let strange = connection::Column::AttentionTime.is_not_null();
+        let strange = strange.and(connection::Column::DueTime.gt(now));
         connection::Entity::update_many()
             .col_expr(connection::Column::RetryTime, Expr::value(now))
             .col_expr(connection::Column::DueTime, Expr::value(now))
             .filter(connection::Column::IntegrationRowId.eq(old.row_id))
-            .filter(connection::Column::FailureCode.is_in(mended))
-            .filter(connection::Column::RetryTime.gt(now))
+            .filter(rejected.or(strange))
             .exec(&transaction)
             .await
             .map_err(failed)?;
@@ -165,6 +172,7 @@ impl Store {
             .col_expr(Column::PauseUntil, Expr::value(breaker.until.map(column::micros)))
             .col_expr(Column::Pauses, Expr::value(breaker.pauses))
             .col_expr(Column::Probing, Expr::value(breaker.probing))
+            .col_expr(Column::PauseOfClient, Expr::value(breaker.of_client))
             .col_expr(Column::FailureCode, Expr::value(failure.map(|failure| failure.code.clone())))
             .col_expr(Column::FailureTime, Expr::value(failure.map(|it| column::micros(it.since))))
             .filter(Column::Id.eq(integration.row_id))
@@ -257,6 +265,7 @@ impl Store {
                 until: row.pause_until.map(column::time).transpose()?,
                 pauses: row.pauses,
                 probing: row.probing,
+                of_client: row.pause_of_client,
             },
             create_time: column::time(row.create_time)?,
             update_time: column::time(row.update_time)?,

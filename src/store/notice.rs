@@ -70,5 +70,9 @@ pub(super) fn due(
 /// The notice of a row.
 pub(super) fn notice(row: &Model) -> Result<Option<Notice>> {
     let Some(end) = row.notice_end else { return Ok(None) };
-    Ok(Some(Notice { end: column::time(end)?, time: row.notice_time.map(column::time).transpose()? }))
+    // An earlier release that has moved the end did not know of the notice.
+    let own = if row.refresh_token.is_some() { row.refresh_token_expire_time } else { row.token_expire_time };
+    let own = own.map(column::time).transpose()?;
+    let notice = Notice { end: column::time(end)?, time: row.notice_time.map(column::time).transpose()? };
+    Ok(own.filter(|own| notice.is_of(*own)).map(|_| notice))
 }

@@ -127,12 +127,13 @@ impl Store {
         self.database_now().add(i64::try_from(length.whole_microseconds()).unwrap_or(i64::MAX))
     }
 
-    /// Gives the right to refresh back, when nothing was asked of the provider.
+    /// Gives the right to refresh back, when nothing was asked of the provider. Without an outcome the line in the journal stays
+    /// open: the next one takes over from it.
     pub async fn release_lease(
         &self,
         connection: &Connection,
         lease: &Lease,
-        outcome: AttemptOutcome,
+        outcome: Option<AttemptOutcome>,
         now: OffsetDateTime,
     ) -> Result<()> {
         let transaction = self.db.begin().await.map_err(failed)?;
@@ -142,7 +143,9 @@ impl Store {
             .exec(&transaction)
             .await
             .map_err(failed)?;
-        end_attempt(&transaction, lease, outcome, now).await?;
+        if let Some(outcome) = outcome {
+            end_attempt(&transaction, lease, outcome, now).await?;
+        }
         transaction.commit().await.map_err(failed)
     }
 

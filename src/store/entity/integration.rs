@@ -25,6 +25,7 @@ pub struct Model {
     pub pause_until: Option<i64>,
     pub pauses: i64,
     pub probing: bool,
+    pub pause_of_client: bool,
     pub create_time: i64,
     pub update_time: i64,
 }

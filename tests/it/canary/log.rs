@@ -92,6 +92,8 @@ impl Process {
 fn serve(data: &TempDir, providers: &TempDir) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwell"));
     command.env_clear().args(["serve", "--log", "trace", "--log-format", "json", "--dev-loopback-providers"]);
+    // What fails is to be seen.
+    command.args(["--refresh-patience", "0"]);
     command.arg("--data-dir").arg(data.path()).arg("--providers-dir").arg(providers.path());
     for listener in ["--grpc-listen", "--gateway-listen", "--admin-listen"] {
         command.args([listener, "127.0.0.1:0"]);

@@ -1,7 +1,10 @@
 //! Providers whose answers nobody understands: for how long that is borne, and what an entry can say of bare statuses.
 
 use tokenwell::{
-    api::pb::connection::v1::{ReauthorizationReason, State},
+    api::pb::{
+        connection::v1::{ReauthorizationReason, State},
+        integration::v1::Integration,
+    },
     model::{Duration, EventType as Type, ProjectId},
     store::EventFilter,
 };
@@ -13,6 +16,7 @@ use crate::support::{
     acme::plain,
     assert_refused,
     database::Kind,
+    provider::CLIENT_SECRET,
     steps::{due_in, until},
 };
 
@@ -77,6 +81,25 @@ async fn answers_that_nobody_understands_for_a_day_need_attention_on_sqlite() ->
 #[tokio::test]
 async fn answers_that_nobody_understands_for_a_day_need_attention_on_postgresql() -> TestResult {
     answers_that_nobody_understands_for_a_day_need_attention(Kind::Postgres).await
+}
+
+/// What was wrong may be right when somebody has corrected the integration.
+#[tokio::test]
+async fn a_corrected_integration_is_tried_at_once() -> TestResult {
+    for (status, body, reason) in
+        [(401, "{}", "PROVIDER_RESPONSE_INVALID"), (400, r#"{"error":"flux_capacitor"}"#, "CLIENT_REJECTED")]
+    {
+        let acme = connected(Kind::Sqlite, plain(), "").await;
+        acme.detour.answer("/token", status, body);
+        ask(&acme, Code::FailedPrecondition, reason).await;
+        acme.detour.end("/token");
+        acme.clock.advance(STEP);
+        let corrected = Integration { client_secret: CLIENT_SECRET.to_owned(), ..Integration::default() };
+        acme.update_integration(corrected).await?;
+        assert_eq!(acme.server.flows().look_after_due().await?, 1, "{status}");
+        until(async || acme.basic().await.unwrap().state(), |state| *state == State::Active).await;
+    }
+    Ok(())
 }
 
 #[tokio::test]

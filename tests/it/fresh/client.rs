@@ -90,6 +90,23 @@ async fn a_flow_that_succeeds_ends_the_pause_of_a_refused_client() -> TestResult
     Ok(())
 }
 
+/// What a code has marked says nothing of why the provider is left alone.
+#[tokio::test]
+async fn a_mark_is_not_taken_for_the_reason_of_a_pause() {
+    let acme = expired(plain(), "").await;
+    acme.provider.sandbox.replace_secret(CLIENT_ID, NEW.into());
+    assert_eq!(connect_in_vain(&acme).await, "CLIENT_REJECTED");
+    assert!(mark(&acme).await.is_some());
+    acme.provider.sandbox.replace_secret(CLIENT_ID, CLIENT_SECRET.into());
+    acme.provider.sandbox.fail_next(Failure::RetryAfter(429, "120".to_owned()));
+    for name in ["a", "b"] {
+        assert_refused(acme.server.token(ACME, name).await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+    }
+    acme.connect(&[]).await;
+    assert_eq!(mark(&acme).await, None);
+    assert_refused(acme.server.token(ACME, "b").await, Code::Unavailable, "PROVIDER_UNAVAILABLE");
+}
+
 /// A code that is taken does not say that the provider has changed its mind.
 #[tokio::test]
 async fn a_flow_that_succeeds_does_not_overrule_a_wish_to_be_left_alone() {

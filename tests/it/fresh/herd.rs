@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use tokenwell::{config::RefreshArgs, sandbox::Failure};
+use tokenwell::{api::pb::connection::v1::GetRequest, config::RefreshArgs, model, sandbox::Failure};
 use tokio::time::timeout;
 use tonic::Code;
 
-use super::{NAMES, expired};
+use super::{NAMES, expired, refreshes};
 use crate::support::{
     Acme, Options, TestResult, TestServer,
     acme::{ACME, plain},
     assert_refused,
     server::get,
-    steps::works,
+    steps::{until, works},
 };
 
 /// A server on the same database that has so many refreshes under way.
@@ -65,6 +65,62 @@ async fn who_waits_for_a_turn_does_not_ask_a_provider_that_wants_to_be_left_alon
         assert_refused(answer, Code::Unavailable, "PROVIDER_UNAVAILABLE");
     }
     assert_eq!(acme.token_requests().len() - before, 1);
+    Ok(())
+}
+
+/// While it waits, another server may bring what it needs.
+#[tokio::test]
+async fn who_waits_for_a_turn_sees_what_others_bring() -> TestResult {
+    let acme = expired(plain(), "").await;
+    let server = narrow(&acme, 1).await;
+    acme.gate.close();
+    let others = async {
+        acme.gate.arrived(1).await;
+        let waiting = server.token(ACME, "b");
+        let elsewhere = async {
+            acme.gate.pass_next();
+            acme.server.token(ACME, "b").await
+        };
+        let (waited, brought) = timeout(Duration::from_secs(30), join(waiting, elsewhere)).await?;
+        assert_eq!(waited?.1.access_token, brought?.1.access_token);
+        acme.gate.open();
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    let (first, others) = join(server.token(ACME, "a"), others).await;
+    first?;
+    others
+}
+
+/// Who has a token that works still waits in no line before those who have none.
+#[tokio::test]
+async fn what_nobody_waits_for_is_done_when_there_is_a_turn_to_spare() -> TestResult {
+    let acme = super::usual().await;
+    for name in NAMES {
+        super::connect(&acme, name).await;
+    }
+    // Within the last fifth of an hour.
+    acme.clock.advance(model::Duration::minutes(50));
+    let server = narrow(&acme, 1).await;
+    acme.gate.close();
+    let forced = GetRequest { force_refresh: true, ..get(ACME, "a") };
+    let rest = async {
+        acme.gate.arrived(1).await;
+        for name in &NAMES[1..] {
+            server.token(ACME, name).await?;
+        }
+        acme.gate.open();
+        Ok::<_, tonic::Status>(())
+    };
+    let (first, rest) = join(server.get(forced), rest).await;
+    first?;
+    rest?;
+    assert_eq!(refreshes(&acme), 1);
+    let renewed = async || {
+        server.token(ACME, "h").await.unwrap();
+        refreshes(&acme)
+    };
+    let renewed = until(renewed, |refreshes| *refreshes > 1).await;
+    assert_eq!(renewed, 2, "only the one that was asked for since");
     Ok(())
 }
 

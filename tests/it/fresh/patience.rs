@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use tokenwell::{config::RefreshArgs, model, sandbox::Failure};
+use tokenwell::{api::pb::connection::v1::GetRequest, config::RefreshArgs, model, sandbox::Failure};
 use tokio::time::timeout;
 use tonic::{Code, Request};
 
@@ -70,6 +70,27 @@ async fn a_failure_without_a_wish_is_tried_again() -> TestResult {
     };
     let (got, ()) = join(server.token(ACME, "a"), time).await;
     assert!(works(&acme.provider, &got?.1.access_token).await);
+    Ok(())
+}
+
+/// Whoever wants newer tokens than those that it found has them when somebody has brought some meanwhile.
+#[tokio::test]
+async fn many_who_insist_and_wait_cause_one_refresh() -> TestResult {
+    let acme = expired(plain(), "").await;
+    let server = patient(&acme, LONG).await;
+    let before = acme.token_requests().len();
+    acme.provider.sandbox.fail_next(Failure::RetryAfter(429, "2".to_owned()));
+    let insist = || server.get(GetRequest { force_refresh: true, ..get(ACME, "a") });
+    let later = async {
+        until(async || pauses(&acme).await, |pauses| *pauses == 1).await;
+        // It looks again a little later than the others do.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let time = async { acme.clock.advance(model::Duration::seconds(2)) };
+        join(insist(), time).await.0
+    };
+    let (first, later) = join(insist(), later).await;
+    assert_eq!(first?.1.access_token, later?.1.access_token);
+    assert_eq!(acme.token_requests().len() - before, 2);
     Ok(())
 }
 

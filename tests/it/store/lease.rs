@@ -20,6 +20,7 @@ on_both_databases!(
     a_lease_holds_until_it_runs_out,
     a_lease_needs_the_row_as_it_was_read,
     a_lease_that_is_given_back_can_be_taken,
+    a_takeover_that_is_given_up_is_taken_over,
     an_old_holder_cannot_give_back_the_lease_of_the_next,
     a_refresh_writes_credentials_and_nothing_else,
     a_refresh_keeps_what_it_does_not_bring,
@@ -131,12 +132,27 @@ async fn a_lease_that_is_given_back_can_be_taken(kind: Kind) {
     let house = House::new(kind).await;
     let (connection, lease) = taken(&house).await;
     assert!(is_leased(&house).await);
-    house.store.release_lease(&connection, &lease, AttemptOutcome::Failed, start()).await.unwrap();
+    house.store.release_lease(&connection, &lease, Some(AttemptOutcome::Failed), start()).await.unwrap();
     assert!(!is_leased(&house).await);
     let (_, credentials) = house.get("ada").await;
     assert_eq!(words(&credentials).0, "access-one");
     assert_eq!(take(&house, &connection, &credentials).await.unwrap().epoch, lease.epoch + 1);
     assert_eq!(journal(&house).await, ["failed", "open"]);
+}
+
+/// Whoever was to wait for the answer of a dead server, and stops, leaves that to the next one.
+async fn a_takeover_that_is_given_up_is_taken_over(kind: Kind) {
+    let house = House::new(kind).await;
+    let (connection, _) = taken(&house).await;
+    run_out(&house).await;
+    let (_, credentials) = house.get("ada").await;
+    let second = take(&house, &connection, &credentials).await.unwrap();
+    assert!(second.interrupts);
+    house.store.release_lease(&connection, &second, None, start()).await.unwrap();
+    assert!(!is_leased(&house).await);
+    let (_, credentials) = house.get("ada").await;
+    assert!(take(&house, &connection, &credentials).await.unwrap().interrupts);
+    assert_eq!(journal(&house).await, ["interrupted", "interrupted", "open"]);
 }
 
 async fn an_old_holder_cannot_give_back_the_lease_of_the_next(kind: Kind) {
@@ -145,7 +161,7 @@ async fn an_old_holder_cannot_give_back_the_lease_of_the_next(kind: Kind) {
     run_out(&house).await;
     let (_, credentials) = house.get("ada").await;
     take(&house, &connection, &credentials).await.unwrap();
-    house.store.release_lease(&connection, &first, AttemptOutcome::Failed, start()).await.unwrap();
+    house.store.release_lease(&connection, &first, Some(AttemptOutcome::Failed), start()).await.unwrap();
     assert!(is_leased(&house).await);
 }
 

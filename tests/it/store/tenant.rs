@@ -59,7 +59,7 @@ async fn another_project_cannot_write_a_connection(kind: Kind) {
     assert_eq!(written, Written::Gone);
     let reason = ReauthorizationReason::GrantRefused;
     assert!(!store.put_needs_reauthorization(&forged, &lease, reason, start()).await.unwrap());
-    store.release_lease(&forged, &lease, AttemptOutcome::Failed, start()).await.unwrap();
+    store.release_lease(&forged, &lease, Some(AttemptOutcome::Failed), start()).await.unwrap();
 
     let (after, credentials) = house.get("ada").await;
     let leased: i64 = house.value("SELECT count(*) FROM connections WHERE lease_until IS NOT NULL").await;
