@@ -109,12 +109,12 @@ fn within(nets: &[IpNet], address: IpAddr) -> bool {
     nets.iter().any(|net| net.contains(&address))
 }
 
-const fn v4([a, b, c, d]: [u8; 4], length: u8) -> IpNet {
-    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), length)
+const fn v4(octets: [u8; 4], length: u8) -> IpNet {
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::from_octets(octets)), length)
 }
 
-const fn v6([a, b, c, d, e, f, g, h]: [u16; 8], length: u8) -> IpNet {
-    IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), length)
+const fn v6(segments: [u16; 8], length: u8) -> IpNet {
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::from_segments(segments)), length)
 }
 
 #[cfg(test)]

@@ -112,17 +112,15 @@ impl HttpClient {
         }
         let mut further = self.further.lock().unwrap_or_else(PoisonError::into_inner);
         let known = further.iter().find(|(known, _)| *known == reach).map(|(_, client)| client.clone());
-        let client = match known {
-            Some(client) => client,
-            None => {
-                let own_fault = |error| Failure::own_fault(&error);
-                let builder = builder(&self.options, reach).map_err(own_fault)?;
-                let client = builder.build().map_err(|error| own_fault(Error::internal(error)))?;
-                further.push((reach, client.clone()));
-                client
-            }
+        let client = if let Some(client) = known {
+            client
+        } else {
+            let own_fault = |error| Failure::own_fault(&error);
+            let builder = builder(&self.options, reach).map_err(own_fault)?;
+            let client = builder.build().map_err(|error| own_fault(Error::internal(error)))?;
+            further.push((reach, client.clone()));
+            client
         };
-        drop(further);
         Ok(Self { client, reach, ..self.clone() })
     }
 

@@ -43,7 +43,7 @@ impl Trap {
 }
 
 #[track_caller]
-fn assert_invalid<T: std::fmt::Debug>(result: Result<T, Failure>, what: &str) {
+fn assert_invalid<T: std::fmt::Debug>(result: &Result<T, Failure>, what: &str) {
     assert!(matches!(result, Err(Failure::Invalid { .. })), "{what}: {result:?}");
 }
 
@@ -60,11 +60,11 @@ async fn no_request_about_a_token_follows_a_redirect() {
             life.acme.detour.redirect(path, status, &trap.url());
         }
         let registration = life.registration();
-        assert_invalid(life.oauth.exchange(registration, code).await, "a code's exchange");
-        assert_invalid(life.oauth.refresh(registration, refresh_token).await, "a refresh");
-        assert_invalid(life.oauth.client_credentials(registration, &[]).await, "a grant to the client");
-        assert_invalid(life.revoke(&tokens).await, "a revocation");
-        assert_invalid(life.oauth.introspect(registration, &tokens.access_token).await, "an introspection");
+        assert_invalid(&life.oauth.exchange(registration, code).await, "a code's exchange");
+        assert_invalid(&life.oauth.refresh(registration, refresh_token).await, "a refresh");
+        assert_invalid(&life.oauth.client_credentials(registration, &[]).await, "a grant to the client");
+        assert_invalid(&life.revoke(&tokens).await, "a revocation");
+        assert_invalid(&life.oauth.introspect(registration, &tokens.access_token).await, "an introspection");
         trap.assert_empty(&format!("a redirect with status {status}"));
     }
 }
@@ -77,7 +77,7 @@ async fn no_metadata_is_fetched_from_where_a_redirect_leads() {
     for status in STATUSES {
         life.acme.detour.redirect(CONFIGURATION, status, &trap.url());
         let found = life.oauth.endpoints(life.registration()).await;
-        assert_invalid(found.map(|_| ()), "the metadata");
+        assert_invalid(&found.map(|_| ()), "the metadata");
         trap.assert_empty(&format!("a redirect with status {status}"));
     }
     life.acme.detour.end(CONFIGURATION);
