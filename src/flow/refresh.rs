@@ -117,7 +117,7 @@ impl Flows {
 
     /// Looks at the row until its tokens are newer, refreshing them if nobody else does.
     async fn fly(&self, seen: &Connection, generation: i64, mut turn: Option<Turn>) -> Result<()> {
-        let mut line = None;
+        let mut place = None;
         loop {
             let found =
                 self.store().get_credentials(&seen.project_id, &seen.integration_id, &seen.id).await?;
@@ -151,15 +151,15 @@ impl Flows {
             match self.step(connection, credentials, turn.take()).await? {
                 Step::Done => return Ok(()),
                 Step::Wait => {
-                    line = None;
+                    place = None;
                     sleep(POLL).await;
                 }
                 Step::LineUp(lane) => {
-                    let waiting = line.get_or_insert_with(|| self.inner.turns.line_up(&lane));
+                    let waiting = place.get_or_insert_with(|| self.inner.turns.line_up(&lane));
                     let waited = self.stopping().run_until_cancelled(timeout(LOOK, waiting)).await;
                     turn = waited.and_then(std::result::Result::ok).flatten();
                     // What was read before is old by now.
-                    line = line.filter(|_| turn.is_none());
+                    place = place.filter(|_| turn.is_none());
                 }
             }
         }
