@@ -53,7 +53,8 @@ pub struct ProviderArgs {
     #[arg(long, env = "TOKENWELL_PROVIDERS_DIR", value_name = "DIR")]
     pub providers_dir: Option<PathBuf>,
 
-    /// Lets providers of `--providers-dir` have http endpoints on a loopback address. For development.
+    /// Lets providers of `--providers-dir` have http endpoints on a loopback address, and lets the server call its own machine:
+    /// providers and webhooks. For development.
     #[arg(long, env = "TOKENWELL_DEV_LOOPBACK_PROVIDERS")]
     pub dev_loopback_providers: bool,
 
@@ -146,6 +147,16 @@ pub struct BackgroundArgs {
     pub no_refresh_ahead: bool,
 }
 
+/// Where webhooks may be sent.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Webhooks")]
+pub struct WebhookArgs {
+    /// Lets webhooks be sent to private networks and to this machine, too. Without it only public addresses are called, whatever
+    /// a host's name resolves to. Metadata services of clouds are never called.
+    #[arg(long, env = "TOKENWELL_ALLOW_PRIVATE_WEBHOOKS")]
+    pub allow_private_webhooks: bool,
+}
+
 /// How the log is written, to standard error.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Log")]
@@ -189,6 +200,9 @@ pub struct ServeArgs {
     /// What it does unasked.
     #[command(flatten)]
     pub background: BackgroundArgs,
+    /// Where it sends webhooks.
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
     /// Where it fails on purpose, and without which defences it runs: `refresh.before_call=abort@3,lease=off`. Only test
     /// builds have this.
     #[cfg_attr(not(feature = "failpoints"), arg(skip))]

@@ -12,6 +12,7 @@ mod m20261123_000006_grant_order;
 mod m20261124_000007_expiring_soon;
 mod m20261124_000008_probing;
 mod m20261124_000009_attention;
+mod m20261124_000010_private_addresses;
 mod m20261124_000011_signatures;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000007_expiring_soon::Migration),
             Box::new(m20261124_000008_probing::Migration),
             Box::new(m20261124_000009_attention::Migration),
+            Box::new(m20261124_000010_private_addresses::Migration),
             Box::new(m20261124_000011_signatures::Migration),
         ]
     }

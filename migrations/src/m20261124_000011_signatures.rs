@@ -23,6 +23,11 @@ impl MigrationTrait for Migration {
         manager.create_index(unique).await
     }
 
+    // Else SQLite would run them one by one.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
         Err(DbErr::Migration("migrations only go forward: restore a backup instead".to_owned()))
     }

@@ -115,6 +115,7 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
         private_key: non_empty(given.client_private_key).map(Into::into),
         private_key_id: non_empty(given.client_private_key_id),
         certificate: non_empty(given.client_certificate),
+        allow_private_addresses: given.allow_private_addresses,
         scopes: given.scopes,
         user_scopes: given.user_scopes,
     })
@@ -122,7 +123,7 @@ fn new_integration(given: PbIntegration) -> Result<NewIntegration> {
 
 /// The fields that the mask names, or without one those that are not empty.
 fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<IntegrationUpdate> {
-    const FIELDS: [&str; 8] = [
+    const FIELDS: [&str; 9] = [
         "client_id",
         "client_secret",
         "scopes",
@@ -131,6 +132,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
         "client_private_key_id",
         "client_certificate",
         "further_client_secrets",
+        "allow_private_addresses",
     ];
     let empty = [
         given.client_id.is_empty(),
@@ -141,6 +143,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
         given.client_private_key_id.is_empty(),
         given.client_certificate.is_empty(),
         given.further_client_secrets.is_empty(),
+        !given.allow_private_addresses,
     ];
     let named = match paths {
         None => empty.map(|empty| !empty),
@@ -155,8 +158,17 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
             FIELDS.map(|field| paths.iter().any(|path| path == field || path == "*"))
         }
     };
-    let [client_id, client_secret, scopes, user_scopes, private_key, private_key_id, certificate, further] =
-        named;
+    let [
+        client_id,
+        client_secret,
+        scopes,
+        user_scopes,
+        private_key,
+        private_key_id,
+        certificate,
+        further,
+        allow_private,
+    ] = named;
     Ok(IntegrationUpdate {
         client_id: client_id.then_some(given.client_id),
         client_secret: client_secret.then(|| non_empty(given.client_secret).map(Into::into)),
@@ -164,6 +176,7 @@ fn update(given: PbIntegration, paths: Option<Vec<String>>) -> Result<Integratio
         private_key: private_key.then(|| non_empty(given.client_private_key).map(Into::into)),
         private_key_id: private_key_id.then(|| non_empty(given.client_private_key_id)),
         certificate: certificate.then(|| non_empty(given.client_certificate)),
+        allow_private_addresses: allow_private.then_some(given.allow_private_addresses),
         scopes: scopes.then_some(given.scopes),
         user_scopes: user_scopes.then_some(given.user_scopes),
     })
@@ -192,6 +205,7 @@ fn pb_integration(integration: Integration, callback_url: String) -> PbIntegrati
         client_private_key_set: integration.private_key.is_some(),
         client_private_key_id: integration.private_key_id.unwrap_or_default(),
         client_certificate: integration.certificate.unwrap_or_default(),
+        allow_private_addresses: integration.allow_private_addresses,
         scopes: integration.scopes,
         user_scopes: integration.user_scopes,
         callback_url,

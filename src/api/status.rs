@@ -163,7 +163,9 @@ fn map(error: &Error) -> Mapped {
         Error::ProviderRejectedCode { provider, code, .. } | Error::ClientRejected { provider, code, .. } => {
             with(FailedPrecondition, &[("provider_id", provider.as_str()), ("oauth_error", code)])
         }
-        Error::ProviderResponseInvalid { provider, .. } | Error::CredentialsRejected { provider, .. } => {
+        Error::ProviderResponseInvalid { provider, .. }
+        | Error::ProviderAddressRefused { provider }
+        | Error::CredentialsRejected { provider, .. } => {
             with(FailedPrecondition, &[("provider_id", provider.as_str())])
         }
         Error::NeedsReauthorization { integration, connection, reason } => with(

@@ -9,7 +9,7 @@ mod sources;
 mod storage;
 mod watch;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use clock::{clock_of, keep_in_step};
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, Door, StackOptions},
-    config::ServeArgs,
+    config::{ProviderArgs, ServeArgs},
     flow::{FirstKey, Flows, Parts},
     gateway,
     model::{Clock, Error, OsRandom, Random, SharedClock, SystemClock, uuid_v7},
@@ -107,10 +107,8 @@ impl App {
         let gateway = bind(args.listen.gateway_listen).await?;
         let admin = bind(args.listen.admin_listen).await?;
         let public_url = public_url(args.listen.public_url.as_deref(), address(&gateway)?)?;
-        let mut http = environment.http;
-        if let Some(path) = &args.providers.provider_ca_file {
-            http.extra_roots.push(read(path)?);
-        }
+        let mut http = ways_to_providers(environment.http, &args.providers)?;
+        http.private_webhooks |= args.webhooks.allow_private_webhooks;
         let stopping = CancellationToken::new();
         let lease = 2 * http.timeout + LEASE_MARGIN;
         let flows = Flows::new(Parts {
@@ -242,6 +240,12 @@ async fn read_catalog(sources: Sources) -> Result<(Catalog, Option<Reloader>), A
     read.await.map_err(Error::internal)?
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, AppError> {
-    std::fs::read(path).map_err(|source| AppError::File { path: path.to_owned(), source })
+/// How providers are reached: as the surroundings say, and the arguments.
+fn ways_to_providers(mut http: HttpOptions, args: &ProviderArgs) -> Result<HttpOptions, AppError> {
+    if let Some(path) = &args.provider_ca_file {
+        let read = std::fs::read(path);
+        http.extra_roots.push(read.map_err(|source| AppError::File { path: path.clone(), source })?);
+    }
+    http.loopback |= args.dev_loopback_providers;
+    Ok(http)
 }

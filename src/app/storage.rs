@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Environment, LEASE_MARGIN, clock::in_step, load_catalog};
+use super::{AppError, Environment, LEASE_MARGIN, clock::in_step, load_catalog, ways_to_providers};
 use crate::{
     config::{ProviderArgs, StorageArgs},
     flow::{Flows, Parts},
@@ -55,6 +55,7 @@ pub async fn offline(args: &StorageArgs, providers: &ProviderArgs) -> Result<Flo
         return Err(AppError::NoDatabase(file));
     }
     let environment = Environment::default();
+    let http = ways_to_providers(environment.http, providers)?;
     let store = open_store(args, environment.random.clone()).await?;
     match store.pending_migrations().await? {
         0 => {}
@@ -63,16 +64,12 @@ pub async fn offline(args: &StorageArgs, providers: &ProviderArgs) -> Result<Flo
     let clock = Arc::new(in_step(&store).await?);
     Ok(Flows::new(Parts {
         store,
-        oauth: OAuthClient::new(
-            HttpClient::new(&environment.http)?,
-            clock.clone(),
-            environment.random.clone(),
-        ),
+        oauth: OAuthClient::new(HttpClient::new(&http)?, clock.clone(), environment.random.clone()),
         catalog: ArcSwap::from_pointee(load_catalog(providers, &[])?),
         clock,
         random: environment.random,
         public_url: String::new(),
-        lease: 2 * environment.http.timeout + LEASE_MARGIN,
+        lease: 2 * http.timeout + LEASE_MARGIN,
         replica: "offline".to_owned(),
         refresh_ahead: false,
         refresh_concurrency: 1,

@@ -102,6 +102,9 @@ pub(super) fn copy_of(error: &Error) -> Error {
         Error::ProviderResponseInvalid { provider, problem } => {
             Error::ProviderResponseInvalid { provider: provider.clone(), problem: problem.clone() }
         }
+        Error::ProviderAddressRefused { provider } => {
+            Error::ProviderAddressRefused { provider: provider.clone() }
+        }
         Error::ClientRejected { provider, code, description } => Error::ClientRejected {
             provider: provider.clone(),
             code: code.clone(),

@@ -179,9 +179,11 @@ impl Flows {
                 let wait = retry_after.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(BUSY);
                 Some(self.now() + wait + BUSY)
             }
-            Err(Error::ProviderResponseInvalid { .. } | Error::ClientRejected { .. }) => {
-                Some(self.now() + Duration::minutes(1))
-            }
+            Err(
+                Error::ProviderResponseInvalid { .. }
+                | Error::ProviderAddressRefused { .. }
+                | Error::ClientRejected { .. },
+            ) => Some(self.now() + Duration::minutes(1)),
             Err(Error::NeedsReauthorization { .. } | Error::ConnectionNotFound { .. }) => None,
             // Another server takes it at once.
             Err(Error::ServerStopping) => Some(self.now()),
@@ -227,6 +229,7 @@ impl Flows {
             renewed,
             Err(Error::ProviderUnavailable { .. }
                 | Error::ProviderResponseInvalid { .. }
+                | Error::ProviderAddressRefused { .. }
                 | Error::ClientRejected { .. })
         ) {
             // What has brought nothing has not moved its end, either. A refresh that has brought something tells it itself.

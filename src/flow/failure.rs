@@ -46,7 +46,7 @@ pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) ->
     let code = match failure {
         Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
         // RFC 6749 knows no such answer: it may be about the client, the grant, or nothing of both.
-        Failure::Invalid { .. } | Failure::Unsent { .. } | Failure::Unauthorized => {
+        Failure::Invalid { .. } | Failure::Unsent { .. } | Failure::Barred | Failure::Unauthorized => {
             return Verdict::Transient(FailureKind::ProviderResponseInvalid);
         }
         Failure::Unusable { .. } => "invalid_client",
@@ -114,6 +114,7 @@ pub(super) fn client_failed(failure: Failure, provider: &Provider) -> Error {
         Failure::Invalid { problem, .. } | Failure::Unsent { problem } => {
             Error::ProviderResponseInvalid { provider, problem }
         }
+        Failure::Barred => Error::ProviderAddressRefused { provider },
         failure @ Failure::Unauthorized => {
             Error::ProviderResponseInvalid { provider, problem: failure.to_string() }
         }

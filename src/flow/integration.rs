@@ -25,6 +25,8 @@ pub struct NewIntegration {
     pub private_key_id: Option<String>,
     /// Its certificate.
     pub certificate: Option<String>,
+    /// Whether its provider may be in a private network.
+    pub allow_private_addresses: bool,
     /// Its default scopes.
     pub scopes: Vec<String>,
     /// Its default user scopes.
@@ -47,6 +49,7 @@ impl Flows {
             private_key: new.private_key,
             private_key_id: new.private_key_id,
             certificate: new.certificate,
+            allow_private_addresses: new.allow_private_addresses,
             scopes: new.scopes,
             user_scopes: new.user_scopes,
             failure: None,

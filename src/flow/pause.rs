@@ -133,7 +133,7 @@ impl Flows {
             // What one host says is nothing to those of the others; but they all know one client.
             Some((_, Verdict::Transient(_))) if inquiry.own_host => Ok(()),
             Some((_, Verdict::Client(code))) if inquiry.own_host => self.marked(integration, code).await,
-            Some((Failure::Unsent { .. }, _)) => self.not_asked(integration).await,
+            Some((Failure::Unsent { .. } | Failure::Barred, _)) => self.not_asked(integration).await,
             Some((failure, Verdict::Transient(_))) => self.struck(inquiry, failure, None).await,
             Some((failure, Verdict::Client(code))) => self.struck(inquiry, failure, Some(code)).await,
             // Even a no is an answer.

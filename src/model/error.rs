@@ -150,6 +150,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The provider is where nobody may call.
+    #[error(
+        "`{provider}` has no address that may be called; if it is meant to be in a private network, set `allow_private_addresses` of the integration (metadata services and this machine are never called)"
+    )]
+    ProviderAddressRefused {
+        /// Which provider.
+        provider: ProviderId,
+    },
     /// The provider refused the code.
     #[error("`{provider}` refused the authorization code: {}; begin a new flow", described(code, description.as_deref()))]
     ProviderRejectedCode {

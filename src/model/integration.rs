@@ -38,6 +38,8 @@ pub struct Integration {
     pub private_key_id: Option<String>,
     /// The certificate of the key, and those between it and its root, PEM.
     pub certificate: Option<String>,
+    /// Whether its provider may be in a private network.
+    pub allow_private_addresses: bool,
     /// The scopes asked for by default.
     pub scopes: Vec<String>,
     /// The user scopes asked for by default.
@@ -89,6 +91,8 @@ pub struct IntegrationUpdate {
     pub private_key_id: Option<Option<String>>,
     /// A new certificate, or none.
     pub certificate: Option<Option<String>>,
+    /// Whether its provider may be in a private network.
+    pub allow_private_addresses: Option<bool>,
     /// New default scopes.
     pub scopes: Option<Vec<String>>,
     /// New default user scopes.
@@ -172,6 +176,7 @@ impl Integration {
         self.private_key = update.private_key.unwrap_or(self.private_key);
         self.private_key_id = update.private_key_id.unwrap_or(self.private_key_id);
         self.certificate = update.certificate.unwrap_or(self.certificate);
+        self.allow_private_addresses = update.allow_private_addresses.unwrap_or(self.allow_private_addresses);
         self.scopes = update.scopes.unwrap_or(self.scopes);
         self.user_scopes = update.user_scopes.unwrap_or(self.user_scopes);
         // What was wrong may be right now.

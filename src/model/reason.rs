@@ -40,6 +40,7 @@ impl Error {
             Self::IntegrationInUse(_) => "INTEGRATION_IN_USE",
             Self::ProviderUnavailable { .. } => "PROVIDER_UNAVAILABLE",
             Self::ProviderResponseInvalid { .. } => "PROVIDER_RESPONSE_INVALID",
+            Self::ProviderAddressRefused { .. } => "PROVIDER_ADDRESS_REFUSED",
             Self::ProviderRejectedCode { .. } => "PROVIDER_REJECTED_CODE",
             Self::ClientRejected { .. } => "CLIENT_REJECTED",
             Self::CredentialsRejected { .. } => "CREDENTIALS_REJECTED",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Error, EventType, FieldViolation, ProjectId, Random, Result, project::check_display_name,
+    Error, EventType, FieldViolation, ProjectId, Random, Reach, Result, project::check_display_name,
     return_url::is_secure,
 };
 
@@ -101,6 +101,17 @@ impl Webhook {
             return Err(Error::FieldInvalid(bad));
         }
         check_display_name(&self.display_name)
+    }
+
+    /// Checks that its URL does not lead where nothing is sent, as far as the URL says itself where it leads.
+    pub fn check_address(&self, reach: Reach) -> Result<()> {
+        match Url::parse(&self.url) {
+            Ok(url) if reach.allows_host_of(&url) => Ok(()),
+            _ => Err(Error::field(
+                "url",
+                "is at an address that is private, reserved, or the server's own machine's: expected a public one, unless the server allows webhooks there (`serve --allow-private-webhooks`)",
+            )),
+        }
     }
 
     /// Whether events of this name are sent.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     Failure, OAuthClient, Registration,
     http::{Answer, MAX_METADATA_BYTES},
+    json,
     response::unavailable,
 };
 use crate::{
@@ -22,8 +23,8 @@ impl OAuthClient {
     ) -> Result<Value, Failure> {
         let answer = self.call(registration, request).await?;
         match answer.status {
-            status if status.is_success() => serde_json::from_slice(&answer.body)
-                .map_err(|_| Failure::invalid("its answer to the lookup is not JSON")),
+            status if status.is_success() => json::parse(&answer.body)
+                .map_err(|problem| Failure::invalid(format!("its answer to the lookup {problem}"))),
             status => {
                 Err(Failure::invalid(format!("its answer to the lookup has status {}", status.as_u16())))
             }

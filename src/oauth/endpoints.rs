@@ -7,8 +7,7 @@ use moka::future::Cache;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Failure, OAuthClient, Registration, http::MAX_METADATA_BYTES, response::retry_after};
-use crate::provider::Provider;
+use super::{Failure, OAuthClient, Registration, http::MAX_METADATA_BYTES, json, response::retry_after};
 
 /// How long metadata is believed.
 const LIFETIME: Duration = Duration::from_hours(1);
@@ -32,7 +31,8 @@ pub struct Endpoints {
 /// The metadata of issuers, remembered for a while.
 #[derive(Clone)]
 pub(super) struct Metadata {
-    documents: Cache<String, Arc<Document>>,
+    /// By their issuer, and whether it may be in a private network: nobody shares a failure with those who may call elsewhere.
+    documents: Cache<(String, bool), Arc<Document>>,
 }
 
 /// The members of a metadata document that are used (RFC 8414, section 2; RFC 9207, section 3).
@@ -112,7 +112,7 @@ impl OAuthClient {
             iss_required: provider.requires_issuer(),
         };
         if let (true, Some(issuer)) = (provider.discovery(), &endpoints.issuer) {
-            let document = self.document(provider, issuer).await?;
+            let document = self.document(registration, issuer).await?;
             let found =
                 |address: &Option<String>| address.as_deref().map(|it| provider.pinned(it)).transpose();
             let foreign = |_| Failure::invalid("its metadata names an endpoint that is not on its own hosts");
@@ -131,22 +131,26 @@ impl OAuthClient {
         Ok(endpoints)
     }
 
-    async fn document(&self, provider: &Provider, issuer: &str) -> Result<Arc<Document>, Failure> {
-        let fetched =
-            self.metadata.documents.try_get_with(issuer.to_owned(), self.fetch_document(provider, issuer));
+    async fn document(&self, registration: Registration<'_>, issuer: &str) -> Result<Arc<Document>, Failure> {
+        let key = (issuer.to_owned(), registration.integration.allow_private_addresses);
+        let fetched = self.metadata.documents.try_get_with(key, self.fetch_document(registration, issuer));
         fetched.await.map_err(|failure| (*failure).clone())
     }
 
-    async fn fetch_document(&self, provider: &Provider, issuer: &str) -> Result<Arc<Document>, Failure> {
+    async fn fetch_document(
+        &self,
+        registration: Registration<'_>,
+        issuer: &str,
+    ) -> Result<Arc<Document>, Failure> {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let url = provider.pinned(&address).map_err(|error| Failure::own_fault(&error))?;
-        let answer = self.http.get(url.as_str(), MAX_METADATA_BYTES).await?;
+        let url = registration.provider.pinned(&address).map_err(|error| Failure::own_fault(&error))?;
+        let answer = self.http_to(registration)?.get(url.as_str(), MAX_METADATA_BYTES).await?;
         if answer.status.is_server_error() || answer.status == oauth2::http::StatusCode::TOO_MANY_REQUESTS {
             let problem = format!("its metadata answered with status {}", answer.status.as_u16());
             let retry_after = retry_after(&answer.headers, self.clock.now());
             return Err(Failure::Unavailable { problem, retry_after, unclear: false });
         }
-        let document: Option<Document> = serde_json::from_slice(&answer.body).ok();
+        let document: Option<Document> = json::parse(&answer.body).ok();
         match document {
             Some(document) if answer.status.is_success() && document.issuer == issuer => {
                 Ok(Arc::new(document))

@@ -4,6 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
+use super::json;
 use crate::model::{Duration, ExposeSecret as _, OffsetDateTime, SecretString};
 
 /// The claims of a signed JWT in its compact form (RFC 7515, section 7.1): three parts, of which two are JSON objects.
@@ -15,7 +16,7 @@ pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
     }
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
     decoded(signature)?;
-    let object = |part: &str| serde_json::from_slice::<Map<String, Value>>(&decoded(part)?).ok();
+    let object = |part: &str| json::parse::<Map<String, Value>>(&decoded(part)?).ok();
     object(header)?;
     object(claims)
 }

@@ -6,7 +6,7 @@ use oauth2::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::{
-    Failure, Grant, OAuthClient, Registration,
+    Failure, Grant, OAuthClient, Registration, json,
     jwt::{jwt_expiry, numeric_date},
     response::{MAX_LIFETIME_SECONDS, refused},
 };
@@ -86,7 +86,7 @@ impl OAuthClient {
                 return Err(failure);
             }
             let status = answer.status;
-            let said = serde_json::from_slice::<Map<String, Value>>(&answer.body).ok();
+            let said = json::parse::<Map<String, Value>>(&answer.body).ok();
             match said.as_ref().map(|said| (said, said.get("active").and_then(Value::as_bool))) {
                 Some((said, Some(active))) if status.is_success() => {
                     Ok(Introspection { active, expire_time: said.get("exp").and_then(numeric_date) })

@@ -3,7 +3,8 @@
 //!
 //! Knows the RFCs and a provider's entry, not rows. The `oauth2` crate builds the requests of OAuth 2.0; [`dialect`] writes
 //! them as the provider wants them, and [`response`] turns what it answers into what RFC 6749 says it should. [`oauth1`]
-//! speaks RFC 5849, [`api`] makes the calls that entries declare beside those. [`http`] is the only way out of the house.
+//! speaks RFC 5849, [`api`] makes the calls that entries declare beside those. [`http`] is the only way out of the house, and
+//! [`guard`] judges where it leads.
 
 mod api;
 mod assertion;
@@ -11,8 +12,10 @@ mod authorize;
 mod client;
 mod dialect;
 mod endpoints;
+mod guard;
 mod http;
 mod id_token;
+mod json;
 mod jwt;
 mod lifetime;
 mod oauth1;
@@ -39,7 +42,7 @@ pub use self::revoke::Revoked;
 use self::secrets::Working;
 pub use self::webhook::Receipt;
 use crate::{
-    model::{Clock, Config, Duration, Error, Integration, Random, Result, SecretString, StringMap},
+    model::{Clock, Config, Duration, Error, Integration, Random, Reach, Result, SecretString, StringMap},
     provider::Provider,
 };
 
@@ -147,6 +150,9 @@ pub enum Failure {
         /// What it lacks.
         problem: String,
     },
+    /// Its host has no address that may be called. Nobody was asked.
+    #[error("its host has no address that may be called: it is private, reserved, or this machine's own")]
+    Barred,
     /// Status 401 without an OAuth error. RFC 6749, section 5.2, keeps that status for the client, and demands an error beside
     /// it: who leaves that out may as well mean the grant. So it proves nothing about either.
     #[error("its status is 401 and it names no error")]
@@ -170,17 +176,29 @@ impl OAuthClient {
         Self { http, clock, random, metadata: Metadata::default(), working: Working::default() }
     }
 
-    /// The client, with the integration's certificate where the provider wants to see it.
+    /// Which addresses webhooks may be sent to.
+    #[must_use]
+    pub fn webhook_reach(&self) -> Reach {
+        self.http.webhook_reach()
+    }
+
+    /// The way out to where this app's provider may be.
+    fn http_to(&self, registration: Registration<'_>) -> Result<HttpClient, Failure> {
+        self.http.to_provider(registration.integration.allow_private_addresses)
+    }
+
+    /// The same, with the integration's certificate where the provider wants to see it.
     fn http_for(&self, registration: Registration<'_>) -> Result<HttpClient, Failure> {
+        let http = self.http_to(registration)?;
         if !registration.provider.presents_certificate() {
-            return Ok(self.http.clone());
+            return Ok(http);
         }
         let integration = registration.integration;
         let identity = integration.private_key.as_ref().zip(integration.certificate.as_deref());
         let (key, certificate) = identity.ok_or_else(|| {
             Failure::unusable("the provider wants a certificate, and the integration has none with its key")
         })?;
-        self.http.with_identity(key, certificate)
+        http.with_identity(key, certificate)
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
-use super::{Failure, http::Answer};
+use super::{Failure, http::Answer, json};
 use crate::{
     model::{Duration, OffsetDateTime},
     provider::{ExpiresInUnit, Path, Provider, text_of, words},
@@ -115,11 +115,11 @@ fn parse(answer: &Answer) -> Result<Value, Failure> {
             .collect::<Map<_, _>>()
             .into());
     }
-    match serde_json::from_slice(&answer.body) {
+    match json::parse(&answer.body) {
         Ok(object @ Value::Object(_)) => Ok(object),
         Ok(_) => Err(invalid("its JSON is not an object")),
         Err(_) if content_type.starts_with("text/html") => Err(invalid("it is an HTML page")),
-        Err(_) => Err(invalid("it is not JSON")),
+        Err(problem) => Err(invalid(&format!("it {problem}"))),
     }
 }
 

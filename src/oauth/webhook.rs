@@ -32,7 +32,7 @@ impl OAuthClient {
             let value = HeaderValue::from_str(value).map_err(|_| unfit())?;
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        let (status, headers) = self.http.send_unread(request).await?;
+        let (status, headers) = self.http.to_webhooks()?.send_unread(request).await?;
         Ok(Receipt { status: status.as_u16(), retry_after: retry_after(&headers, self.clock.now()) })
     }
 }

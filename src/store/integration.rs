@@ -45,6 +45,7 @@ impl Store {
             private_key: Set(self.seal_of(integration, PRIVATE_KEY, integration.private_key.as_ref())?),
             private_key_id: Set(integration.private_key_id.clone()),
             certificate: Set(integration.certificate.clone()),
+            allow_private_addresses: Set(integration.allow_private_addresses),
             scopes: Set(column::json(&integration.scopes)?),
             user_scopes: Set(column::json(&integration.user_scopes)?),
             failure_code: Set(None),
@@ -104,7 +105,8 @@ impl Store {
     }
 
     /// Replaces what can change of an integration, if it has not changed since it was `old`. Connections whose refresh was
-    /// rejected as that of a client, or made no sense for long, need not wait any longer.
+    /// rejected as that of a client, or made no sense for long, need not wait any longer, nor those whose provider may be in a
+    /// private network now.
     pub async fn put_integration(&self, old: &Integration, new: &Integration) -> Result<bool> {
         let client_secret = self.seal_of(new, CLIENT_SECRET, new.client_secret.as_ref())?;
         let private_key = self.seal_of(new, PRIVATE_KEY, new.private_key.as_ref())?;
@@ -116,6 +118,7 @@ impl Store {
             .col_expr(Column::PrivateKey, Expr::value(private_key))
             .col_expr(Column::PrivateKeyId, Expr::value(new.private_key_id.clone()))
             .col_expr(Column::Certificate, Expr::value(new.certificate.clone()))
+            .col_expr(Column::AllowPrivateAddresses, Expr::value(new.allow_private_addresses))
             .col_expr(Column::Scopes, Expr::value(column::json(&new.scopes)?))
             .col_expr(Column::UserScopes, Expr::value(column::json(&new.user_scopes)?))
             .col_expr(Column::UpdateTime, Expr::value(column::micros(new.update_time)))
@@ -133,7 +136,11 @@ impl Store {
             .await
             .map_err(failed)?;
         let now = column::micros(new.update_time);
-        let rejected = connection::Column::FailureCode.eq(FailureKind::ClientRejected.as_str());
+        let mut mended = vec![FailureKind::ClientRejected.as_str()];
+        if new.allow_private_addresses && !old.allow_private_addresses {
+            mended.push(FailureKind::ProviderResponseInvalid.as_str());
+        }
+        let rejected = connection::Column::FailureCode.is_in(mended);
         let rejected = rejected.and(connection::Column::RetryTime.gt(now));
         let strange = connection::Column::AttentionTime.is_not_null();
         let strange = strange.and(connection::Column::DueTime.gt(now));
@@ -242,6 +249,7 @@ impl Store {
             private_key,
             private_key_id: row.private_key_id,
             certificate: row.certificate,
+            allow_private_addresses: row.allow_private_addresses,
             project_id: ProjectId::stored(row.project_id),
             id: IntegrationId::stored(row.integration_id),
             provider_id: ProviderId::stored(row.provider_id),

@@ -38,6 +38,8 @@ struct Payload {
     private_key: Option<Zeroizing<String>>,
     private_key_id: Option<String>,
     certificate: Option<String>,
+    #[serde(default)]
+    allow_private_addresses: bool,
 }
 
 impl Store {
@@ -144,6 +146,7 @@ impl Store {
             private_key: text(client.private_key.as_ref()),
             private_key_id: client.private_key_id.clone(),
             certificate: client.certificate.clone(),
+            allow_private_addresses: client.allow_private_addresses,
         };
         let row = row_name(revocation.id);
         let place = Place::new(TABLE, PAYLOAD, &row, revocation.project_id.as_str());
@@ -180,6 +183,7 @@ impl Store {
                 private_key: payload.private_key.map(secret),
                 private_key_id: payload.private_key_id,
                 certificate: payload.certificate,
+                allow_private_addresses: payload.allow_private_addresses,
                 scopes: Vec::new(),
                 user_scopes: Vec::new(),
                 failure: None,

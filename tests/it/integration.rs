@@ -142,6 +142,36 @@ async fn an_update_changes_the_fields_that_its_mask_names() -> TestResult {
 }
 
 #[tokio::test]
+async fn private_addresses_are_allowed_by_who_says_so() -> TestResult {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let mut client = server.integration(&server.key);
+    assert!(!create(&mut client, integration("mine")).await?.allow_private_addresses);
+    let bare = |allow_private_addresses| Integration {
+        integration_id: "mine".to_owned(),
+        allow_private_addresses,
+        ..Integration::default()
+    };
+    let path: &[&str] = &["allow_private_addresses"];
+    for (given, paths, expected) in [
+        (true, Some(&["client_id"][..]), false),
+        (true, None, true),
+        (false, None, true),
+        (false, Some(path), false),
+        (true, Some(path), true),
+        (false, Some(&["*"]), false),
+    ] {
+        let change = Integration { client_id: "client".to_owned(), ..bare(given) };
+        let updated = update(&mut client, change, paths).await?;
+        assert_eq!(updated.allow_private_addresses, expected, "{given} {paths:?}");
+        assert_eq!(fetch(&mut client, "mine").await?, updated);
+    }
+    let own = Integration { allow_private_addresses: true, ..integration("own") };
+    assert!(create(&mut client, own).await?.allow_private_addresses);
+    assert!(fetch(&mut client, "own").await?.allow_private_addresses);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_update_without_a_mask_changes_the_fields_that_are_not_empty() -> TestResult {
     let (server, _provider, _database) = TestServer::with_sandbox().await;
     let mut client = server.integration(&server.key);

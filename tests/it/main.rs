@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod connection;
 mod dialect;
+mod egress;
 mod exchange;
 mod flow;
 mod flow_callback;

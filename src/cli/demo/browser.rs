@@ -27,7 +27,8 @@ pub(super) struct Page {
 impl Browser {
     /// A browser without cookies.
     pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { http: HttpClient::new(&HttpOptions::default())?, cookies: BTreeMap::new() })
+        let http = HttpOptions { loopback: true, ..HttpOptions::default() };
+        Ok(Self { http: HttpClient::new(&http)?, cookies: BTreeMap::new() })
     }
 
     /// Opens a page.

@@ -19,10 +19,11 @@ use crate::{
     app::{Addresses, App, Environment},
     config::{
         BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, StorageArgs,
-        loopback,
+        WebhookArgs, loopback,
     },
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
+    oauth::HttpOptions,
     sandbox,
 };
 
@@ -78,6 +79,7 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
         public_url: None,
     };
     let environment = Environment {
+        http: HttpOptions { loopback: true, ..HttpOptions::default() },
         providers: vec![("sandbox.toml".to_owned(), entry(&sandbox_url))],
         ..Environment::default()
     };
@@ -154,6 +156,7 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
         },
         refresh: RefreshArgs::default(),
         background: BackgroundArgs::default(),
+        webhooks: WebhookArgs::default(),
         failpoints: Failpoints::default(),
     }
 }

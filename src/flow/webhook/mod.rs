@@ -57,6 +57,7 @@ impl Flows {
         };
         let webhook = webhook.updated(given, now);
         webhook.validate()?;
+        webhook.check_address(self.oauth().webhook_reach())?;
         let secret = webhook_secret(self.random())?;
         self.store().insert_webhook(&webhook, &secret).await?;
         Ok((webhook, secret))
@@ -87,6 +88,9 @@ impl Flows {
             let now = self.now().max(old.update_time + Duration::MICROSECOND);
             let new = old.clone().updated(update.clone(), now);
             new.validate()?;
+            if update.url.is_some() {
+                new.check_address(self.oauth().webhook_reach())?;
+            }
             if self.store().put_webhook(&old, &new).await? {
                 self.nudge_webhooks();
                 return Ok(new);

@@ -11,6 +11,8 @@ const GONE: u16 = 410;
 /// Too Many Requests, Service Unavailable: the answers whose `Retry-After` counts.
 const THROTTLED: [u16; 2] = [429, 503];
 
+const BARRED: &str = "its host has no address that may be called: it is private, reserved, or this machine's own; the server allows such with `serve --allow-private-webhooks`";
+
 impl Flows {
     /// Tries a delivery that was claimed, and notes what came of it. If that cannot be noted, the claim runs out, and
     /// the delivery is sent once more.
@@ -56,6 +58,7 @@ impl Flows {
                 format!("it answered with status {status}"),
                 retry_after.filter(|_| THROTTLED.contains(&status)),
             ),
+            Err(Failure::Barred) => (BARRED.to_owned(), None),
             Err(failure) => (failure.to_string(), None),
         };
         let pause_until = pause.and_then(|pause| Duration::try_from(pause).ok()).map(|pause| now + pause);

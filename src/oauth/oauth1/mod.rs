@@ -151,7 +151,7 @@ impl OAuthClient {
         *request.uri_mut() =
             endpoint.as_str().parse().map_err(|_| Failure::unsent("no request could be made of it"))?;
         request.headers_mut().insert(header::AUTHORIZATION, authorization);
-        let answer = self.http.send(request).await?;
+        let answer = self.http_to(registration)?.send(request).await?;
         judged(&answer, self.clock.now())?;
         let pairs = form_urlencoded::parse(&answer.body);
         Ok(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect())

@@ -17,6 +17,7 @@ pub struct Model {
     pub private_key: Option<Vec<u8>>,
     pub private_key_id: Option<String>,
     pub certificate: Option<String>,
+    pub allow_private_addresses: bool,
     pub scopes: String,
     pub user_scopes: String,
     pub failure_code: Option<String>,

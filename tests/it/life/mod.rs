@@ -4,6 +4,7 @@
 mod entry;
 mod introspect;
 mod own_way;
+mod redirect;
 mod revoke;
 mod time;
 
@@ -61,6 +62,7 @@ impl Life {
             private_key: None,
             private_key_id: None,
             certificate: None,
+            allow_private_addresses: false,
             scopes: Vec::new(),
             user_scopes: Vec::new(),
             failure: None,

@@ -21,7 +21,7 @@ token_endpoint = "PROVIDER/token"
 async fn each_secret_may_take_as_long_as_one_call() {
     let mut life = Life::new(steady(), ENTRY).await;
     let refresh_token = life.tokens().await.refresh_token.unwrap();
-    let http = HttpOptions { timeout: Duration::from_secs(2), ..HttpOptions::default() };
+    let http = HttpOptions { timeout: Duration::from_secs(2), loopback: true, ..HttpOptions::default() };
     let http = HttpClient::new(&http).unwrap();
     life.oauth = OAuthClient::new(http, Arc::new(life.acme.clock.clone()), Arc::new(OsRandom));
     life.acme.provider.sandbox.replace_secret(CLIENT_ID, "new".into());

@@ -127,6 +127,7 @@ pub fn integration(project: &ProjectId, id: &str) -> Integration {
         private_key: Some(secret("private-key")),
         private_key_id: Some("key-1".to_owned()),
         certificate: Some("certificate".to_owned()),
+        allow_private_addresses: false,
         scopes: vec!["read".to_owned(), "write".to_owned()],
         user_scopes: vec!["user:read".to_owned()],
         failure: None,

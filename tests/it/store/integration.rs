@@ -1,6 +1,6 @@
 //! Integrations: no two of one id, no write over somebody else's, no deletion under connections.
 
-use tokenwell::model::{Duration, Error, ExposeSecret, Integration};
+use tokenwell::model::{Config, ConnectionId, Duration, Error, ExposeSecret, Integration, Revocation, Uuid};
 
 use super::{
     fixture::{House, add_project, at_once, integration, new_id, page, secret, start},
@@ -13,6 +13,7 @@ on_both_databases!(
     a_second_integration_of_one_id_is_refused,
     one_of_many_creations_of_one_id_succeeds,
     a_write_over_an_integration_that_has_changed_is_refused,
+    a_revocation_reaches_as_far_as_its_integration,
     one_of_many_writers_writes,
     an_integration_with_connections_is_not_deleted,
     integrations_are_listed_by_id,
@@ -75,6 +76,7 @@ async fn a_write_over_an_integration_that_has_changed_is_refused(kind: Kind) {
         client_secret: None,
         scopes: Vec::new(),
         user_scopes: vec!["u".to_owned()],
+        allow_private_addresses: true,
         update_time: start() + Duration::seconds(1),
         ..old.clone()
     };
@@ -84,8 +86,34 @@ async fn a_write_over_an_integration_that_has_changed_is_refused(kind: Kind) {
 
     let got = get(&house, "zendesk").await.unwrap();
     assert_eq!((got.client_id.as_str(), client_secret(&got)), ("new", None));
+    assert!(got.allow_private_addresses && !old.allow_private_addresses);
     assert_eq!((got.scopes, got.user_scopes), (Vec::new(), vec!["u".to_owned()]));
     assert_eq!((got.create_time, got.update_time), (start(), new.update_time));
+}
+
+/// What was issued by a provider in a private network is revoked there, whatever becomes of the integration.
+async fn a_revocation_reaches_as_far_as_its_integration(kind: Kind) {
+    let house = House::new(kind).await;
+    for (index, allow_private_addresses) in [false, true].into_iter().enumerate() {
+        let client = Integration { allow_private_addresses, ..house.integration.clone() };
+        let revocation = Revocation {
+            id: Uuid::from_u128(index as u128 + 1),
+            project_id: client.project_id.clone(),
+            integration_row_id: client.row_id,
+            integration_id: client.id.clone(),
+            provider_id: client.provider_id.clone(),
+            connection_id: ConnectionId::parse("ada").unwrap(),
+            access_token: secret("at"),
+            refresh_token: None,
+            config: Config::default(),
+            client,
+            attempts: 0,
+        };
+        house.store.put_revocation(&revocation, start()).await.unwrap();
+        let claimed = house.store.claim_revocations(1, start(), start() + Duration::hours(1)).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        assert_eq!(claimed[0].0.client.allow_private_addresses, allow_private_addresses);
+    }
 }
 
 async fn one_of_many_writers_writes(kind: Kind) {

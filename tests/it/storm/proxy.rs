@@ -39,7 +39,8 @@ impl Echo {
         let router = Router::new().route("/token", post(echo));
         tokio::spawn(async move { drop(axum::serve(listener, router).await) });
         let proxy = FaultProxy::before(address, 1).await;
-        Self { proxy, client: HttpClient::new(&HttpOptions::default()).unwrap(), asked }
+        let http = HttpOptions { loopback: true, ..HttpOptions::default() };
+        Self { proxy, client: HttpClient::new(&http).unwrap(), asked }
     }
 
     fn asked(&self) -> usize {

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     Router,
     extract::{Request, State},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
@@ -21,7 +21,7 @@ pub struct Detour(Arc<Mutex<BTreeMap<String, Answer>>>);
 struct Answer {
     status: u16,
     body: String,
-    retry_after: Option<String>,
+    header: Option<(HeaderName, String)>,
     /// How many more requests it answers.
     left: u64,
 }
@@ -39,13 +39,19 @@ impl Detour {
 
     /// Answers so many requests like that.
     pub fn answer_times(&self, path: &str, status: u16, body: &str, left: u64) {
-        self.put(path, Answer { status, body: body.to_owned(), retry_after: None, left });
+        self.put(path, Answer { status, body: body.to_owned(), header: None, left });
     }
 
     /// Answers with status 503 and this `Retry-After` from now on.
     pub fn retry_after(&self, path: &str, value: &str) {
-        let retry_after = Some(value.to_owned());
-        self.put(path, Answer { status: 503, body: "{}".to_owned(), retry_after, left: u64::MAX });
+        let header = Some((header::RETRY_AFTER, value.to_owned()));
+        self.put(path, Answer { status: 503, body: "{}".to_owned(), header, left: u64::MAX });
+    }
+
+    /// Redirects with this status from now on.
+    pub fn redirect(&self, path: &str, status: u16, location: &str) {
+        let header = Some((header::LOCATION, location.to_owned()));
+        self.put(path, Answer { status, body: "{}".to_owned(), header, left: u64::MAX });
     }
 
     fn put(&self, path: &str, answer: Answer) {
@@ -66,11 +72,11 @@ impl Detour {
 
     async fn pass(State(detour): State<Self>, request: Request, next: Next) -> Response {
         match detour.take(request.uri().path()) {
-            Some(Answer { status, body, retry_after, .. }) => {
+            Some(Answer { status, body, header: further, .. }) => {
                 let json = [(header::CONTENT_TYPE, "application/json")];
                 let mut response = (StatusCode::from_u16(status).unwrap(), json, body).into_response();
                 let headers = response.headers_mut();
-                headers.extend(retry_after.map(|value| (header::RETRY_AFTER, value.parse().unwrap())));
+                headers.extend(further.map(|(name, value)| (name, value.parse().unwrap())));
                 response
             }
             None => next.run(request).await,

@@ -63,7 +63,7 @@ impl TestProvider {
              default_scopes = [\"read\", \"write\"]\n"
         );
         let entry = Some(("sandbox.toml".to_owned(), entry));
-        Self { sandbox, address, entry, http: HttpOptions::default(), task: task.abort_handle() }
+        Self { sandbox, address, entry, http: on_loopback(), task: task.abort_handle() }
     }
 
     /// The sandbox wearing quirks, under the provider's own host names over TLS.
@@ -83,7 +83,7 @@ impl TestProvider {
         let http = HttpOptions {
             extra_roots: vec![authority],
             resolver: Some(Arc::new(tls::OneAddress(address))),
-            ..HttpOptions::default()
+            ..on_loopback()
         };
         Self { sandbox, address, entry: None, http, task }
     }
@@ -109,6 +109,11 @@ impl Drop for TestProvider {
 /// The client of [`TestServer::create_integration`](super::TestServer::create_integration).
 pub fn client() -> Client {
     Client { client_id: CLIENT_ID.to_owned(), client_secret: Some(CLIENT_SECRET.into()), ..Client::default() }
+}
+
+/// The way to providers that are on this machine.
+fn on_loopback() -> HttpOptions {
+    HttpOptions { loopback: true, ..HttpOptions::default() }
 }
 
 fn sandbox(clients: Vec<Client>, quirks: Quirks, clock: &ManualClock) -> Sandbox {

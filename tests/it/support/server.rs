@@ -15,7 +15,10 @@ use tokenwell::{
         webhook::v1::webhook_service_client::WebhookServiceClient,
     },
     app::{Addresses, App, Environment},
-    config::{BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, loopback},
+    config::{
+        BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, WebhookArgs,
+        loopback,
+    },
     flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
     oauth::HttpOptions,
@@ -51,6 +54,9 @@ pub struct Options {
     /// By default nobody waits for a provider that is left alone: the time of tests stands still.
     pub refresh: RefreshArgs,
     pub failpoints: Failpoints,
+    /// Whether it calls this machine, where the providers and receivers of tests are.
+    pub loopback: bool,
+    pub private_webhooks: bool,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -82,6 +88,8 @@ impl Options {
             heartbeat: Duration::from_secs(30),
             refresh: RefreshArgs { refresh_patience: Duration::ZERO, ..RefreshArgs::default() },
             failpoints: Failpoints::default(),
+            loopback: true,
+            private_webhooks: false,
         }
     }
 
@@ -99,7 +107,7 @@ impl TestServer {
             storage: database.storage(),
             providers: ProviderArgs {
                 providers_dir: options.providers_dir,
-                dev_loopback_providers: true,
+                dev_loopback_providers: options.loopback,
                 provider_ca_file: None,
             },
             listen: ListenArgs {
@@ -117,6 +125,7 @@ impl TestServer {
             },
             refresh: options.refresh,
             background: BackgroundArgs { no_background: !options.background, no_refresh_ahead: false },
+            webhooks: WebhookArgs { allow_private_webhooks: options.private_webhooks },
             failpoints: options.failpoints,
         };
         let environment = Environment {

@@ -82,13 +82,18 @@ impl ClientCertVerifier for AnyClient {
 
 /// Serves routes over TLS as the given hosts, and tells them the certificate that a client presents. Gives the address, the authority's certificate (PEM), and the task.
 pub async fn serve(router: Router, hosts: &[&str]) -> (SocketAddr, Vec<u8>, AbortHandle) {
+    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    serve_as(router, CertificateParams::new(names).unwrap()).await
+}
+
+/// The same, with a certificate of this kind.
+pub async fn serve_as(router: Router, certificate: CertificateParams) -> (SocketAddr, Vec<u8>, AbortHandle) {
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate = certificate.signed_by(&key, &authority).unwrap();
 
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();

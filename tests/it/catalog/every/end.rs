@@ -106,6 +106,7 @@ fn integration(house: &House, entry: &Entry, scene: &Scene) -> Integration {
         private_key: key.then(|| identity.key.as_str().into()),
         private_key_id: key.then(|| "key-1".to_owned()),
         certificate: certificate.then(|| identity.certificate.clone()),
+        allow_private_addresses: false,
         scopes: Vec::new(),
         user_scopes: Vec::new(),
         create_time: now,

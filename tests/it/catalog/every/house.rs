@@ -56,6 +56,7 @@ impl House {
         let http = HttpOptions {
             extra_roots: vec![front.authority.clone()],
             resolver: Some(Arc::new(OneAddress(front.address))),
+            loopback: true,
             ..HttpOptions::default()
         };
         let browser = Browser::with(&http.extra_roots, http.resolver.clone());
