@@ -1,7 +1,5 @@
 //! A signed link that somebody clicked twice.
 
-use subtle::ConstantTimeEq as _;
-
 use super::{BrowserToken, Flows};
 use crate::model::{Result, SecretString, Signature};
 
@@ -15,12 +13,8 @@ impl Flows {
     ) -> Result<Option<SecretString>> {
         let once = Signature::parse(signature).and_then(|signature| signature.once());
         let (Some(once), Some(browser)) = (once, browser) else { return Ok(None) };
-        let flow = self.store().get_flow_by_signature(&once).await?;
+        let flow = self.store().get_flow_by_signature(&once, &browser.digest()).await?;
         let flow = flow.filter(|flow| self.now() < flow.expire_time);
-        let flow = flow.filter(|flow| {
-            let bound = flow.browser_digest.as_deref().unwrap_or_default();
-            browser.digest().as_bytes().ct_eq(bound.as_bytes()).into()
-        });
         Ok(flow.map(|flow| flow.authorization_url))
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn send_to(gateway: &Gateway, content: &Content, browser: Option<&Bro
     let location = || -> Result<HeaderValue> {
         let content = serde_json::to_string(content).map_err(Error::internal)?;
         let ticket = gateway.flows.seal_result(content, browser)?;
-        HeaderValue::try_from(format!("/oauth/result/{ticket}")).map_err(Error::internal)
+        // Whole: a callback may have come by way of another domain, which has no such page.
+        let page = format!("{}/oauth/result/{ticket}", gateway.flows.public_url());
+        HeaderValue::try_from(page).map_err(Error::internal)
     };
     match location() {
         Ok(mut location) => {

@@ -30,13 +30,16 @@ const PRIVATE: [IpNet; 5] = [
 ];
 
 /// Where clouds tell a machine its own secrets. Nobody may ask there, not even who may call private networks.
-const METADATA: [IpNet; 6] = [
-    v4([169, 254, 0, 0], 16),                        // nearly all of them
-    v4([100, 100, 100, 200], 32),                    // Alibaba Cloud
-    v4([168, 63, 129, 16], 32),                      // Azure's host, at an address that looks public
-    v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0], 32),      // Amazon
-    v6([0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254], 128), // Google
-    v6([0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x42], 128),  // Scaleway
+const METADATA: [IpNet; 9] = [
+    v4([169, 254, 0, 0], 16),                              // nearly all of them
+    v4([100, 100, 100, 200], 32),                          // Alibaba Cloud
+    v4([168, 63, 129, 16], 32),                            // Azure's host, at an address that looks public
+    v6([0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0], 32),            // Amazon
+    v6([0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254], 128),       // Google
+    v6([0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x42], 128),        // Scaleway
+    v6([0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128), // Oracle
+    v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], 128),      // Akamai
+    v6([0xfd00, 0x0100, 0, 0, 0, 0, 0x0100, 0x0200], 128), // Alibaba Cloud
 ];
 
 /// Beside the private ones, what is not public.
@@ -199,6 +202,9 @@ mod tests {
             "169.254.170.2",
             "100.100.100.200",
             "168.63.129.16",
+            "fd00:c1::a9fe:a9fe",
+            "fd00:a9fe:a9fe::1",
+            "fd00:100::100:200",
             "192.0.0.192",
             "192.0.2.1",
             "192.88.99.1",

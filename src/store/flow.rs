@@ -107,9 +107,17 @@ impl Store {
         self.find_flow(Column::ConnectDigest.eq(digest(token)), PENDING).await
     }
 
-    /// Gets the pending flow that was begun with this signature.
-    pub async fn get_flow_by_signature(&self, signature: &SignatureUse) -> Result<Option<Flow>> {
-        self.find_flow(Column::SignatureDigest.eq(signature.as_str()), PENDING).await
+    /// Gets the pending flow that was begun with this signature and opened by the browser with this digest, whether it is bound
+    /// to it or not.
+    pub async fn get_flow_by_signature(
+        &self,
+        signature: &SignatureUse,
+        browser_digest: &str,
+    ) -> Result<Option<Flow>> {
+        let signed_and_opened = Condition::all()
+            .add(Column::SignatureDigest.eq(signature.as_str()))
+            .add(Column::BrowserDigest.eq(browser_digest));
+        self.find_flow(signed_and_opened, PENDING).await
     }
 
     /// Gets the project of a flow, whatever its status.

@@ -62,6 +62,9 @@ async fn after_every_callback_the_browser_goes_to_a_clean_address_by_303() {
             let callback = Url::parse(&format!("{}{route}?{query}", server.public_url)).unwrap();
             let next = assert_clean(&Browser::new().step(callback.as_str()).await, &callback);
             assert!(next.path().starts_with("/oauth/result/"), "{next}");
+            // Whole, for those whose callbacks come by way of another domain.
+            let location = Browser::new().step(callback.as_str()).await.header("location").to_owned();
+            assert!(location.starts_with(&server.public_url), "{location}");
         }
     }
 }

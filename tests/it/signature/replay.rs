@@ -9,7 +9,10 @@ use crate::support::{
     database::Kind, server::begin, steps::publishable_key,
 };
 use tokenwell::{
-    api::pb::{auth::v1::BeginRequest, project::v1::HmacSettings},
+    api::pb::{
+        auth::v1::BeginRequest,
+        project::v1::{HmacSettings, Settings},
+    },
     model::{Clock as _, HmacKey},
 };
 
@@ -159,7 +162,14 @@ async fn the_database_has_no_signature() -> TestResult {
 /// The second click of a double click is what the browser shows: it goes on with the flow of the first.
 #[tokio::test]
 async fn a_second_click_goes_on_with_the_flow_of_the_first() -> TestResult {
+    click_twice(true).await?;
+    click_twice(false).await
+}
+
+async fn click_twice(browser_binding: bool) -> TestResult {
     let (server, _provider, database) = stage().await;
+    let settings = Settings { browser_binding, ..Settings::default() };
+    server.update_settings(settings, &["browser_binding"]).await;
     let key = publishable_key(&server).await;
     let request = begin("sandbox", "ada");
     let hmac: HmacKey = OLD.to_vec().into();

@@ -155,10 +155,11 @@ impl Answer {
         self.status.is_redirection().then(|| self.url.join(location).unwrap())
     }
 
-    /// The page that shows what came of a callback, if this answer leads there.
+    /// The page that shows what came of a callback, if this answer leads there: at this server, which is behind no proxy here.
     fn result_page(&self) -> Option<Url> {
         let next = self.location().filter(|_| self.status == StatusCode::SEE_OTHER);
-        next.filter(|next| next.origin() == self.url.origin() && next.path().starts_with("/oauth/result/"))
+        let next = next.filter(|next| next.path().starts_with("/oauth/result/"))?;
+        self.url.join(next.path()).ok()
     }
 
     /// A header as text.
