@@ -135,6 +135,13 @@ impl Flows {
             create_time: now,
             expire_time: now + FLOW_TTL,
         };
+        let asks_provider = grant_type == GrantType::OAuth1 || provider.discovery();
+        if let (true, Some(signature)) = (asks_provider, &input.signature)
+            && self.store().has_flow_of(signature).await?
+        {
+            // It would be refused in the end, but the provider would have been asked.
+            return Err(Error::SignatureReplayed);
+        }
         let registration =
             Registration { provider: &provider, integration: &integration, config: &flow.config };
         let page = match grant_type {

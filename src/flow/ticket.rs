@@ -1,11 +1,14 @@
 //! What a result page shows, on its way through the browser: sealed, so that nobody can make one up, and for one browser, so
-//! that nobody can show it to somebody else.
+//! that nobody can show it to somebody else. A browser that has brought no cookie has one minute.
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use super::{BrowserToken, Flows};
-use crate::model::{Error, ExposeSecret as _, FLOW_TTL, Result};
+use crate::model::{Duration, Error, ExposeSecret as _, FLOW_TTL, Result};
+
+/// How long a page is for whoever has its address.
+const UNBOUND_TTL: Duration = Duration::minutes(1);
 
 #[derive(Serialize, Deserialize)]
 struct Ticket {
@@ -19,7 +22,8 @@ struct Ticket {
 impl Flows {
     /// Seals what a result page shows to this browser, as a segment of its address.
     pub fn seal_result(&self, content: String, browser: Option<&BrowserToken>) -> Result<String> {
-        let expire_time = (self.now() + FLOW_TTL).unix_timestamp();
+        let expire_time =
+            (self.now() + if browser.is_some() { FLOW_TTL } else { UNBOUND_TTL }).unix_timestamp();
         let ticket = Ticket { content, browser: browser.map(BrowserToken::digest), expire_time };
         let ticket = serde_json::to_string(&ticket).map_err(Error::internal)?;
         self.store().seal_ticket(&ticket.into())

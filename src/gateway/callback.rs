@@ -1,7 +1,7 @@
 //! Taking what providers send back, and sending the browser on.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
@@ -18,16 +18,17 @@ use crate::{
 /// `GET /oauth/callback/{project_id}/{integration_id}`.
 pub(super) async fn routed(
     State(gateway): State<Gateway>,
-    Path((project, integration)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    if let Ok(route) = route(&project, &integration) {
+    let path = path.map_err(|_| Error::FlowNotFound);
+    if let Ok(route) = path.and_then(|Path((project, integration))| route(&project, &integration)) {
         return complete(&gateway, Some(route), query.as_deref(), &headers).await;
     }
     // A path that names nothing possible is a path to no flow.
     let failed = Failed::new(&status(&Error::FlowNotFound));
-    result::send_to(&gateway, &page::failed(&failed), gateway.cookie.read(&headers).as_ref())
+    result::send_to(&gateway, page::failed(&failed), gateway.cookie.read(&headers).as_ref())
 }
 
 /// `GET /oauth/callback`: for shared custom callback URLs.
@@ -40,17 +41,7 @@ pub(super) async fn bare(
 }
 
 /// `POST` of the same, for providers that send a form.
-pub(super) async fn routed_form(
-    State(gateway): State<Gateway>,
-    Path(_): Path<(String, String)>,
-    uri: Uri,
-    body: String,
-) -> Response {
-    form(&gateway, &uri, &body).await
-}
-
-/// `POST` of the same, for providers that send a form.
-pub(super) async fn bare_form(State(gateway): State<Gateway>, uri: Uri, body: String) -> Response {
+pub(super) async fn posted(State(gateway): State<Gateway>, uri: Uri, body: String) -> Response {
     form(&gateway, &uri, &body).await
 }
 
@@ -98,7 +89,7 @@ fn succeeded(gateway: &Gateway, ended: &Ended, browser: Option<&BrowserToken>) -
     }
     match send_on(&ended.return_url, &params) {
         Some(response) => response,
-        None => result::send_to(gateway, &page::connected(ended), browser),
+        None => result::send_to(gateway, page::connected(ended), browser),
     }
 }
 
@@ -114,7 +105,7 @@ fn refused(gateway: &Gateway, failed: &Failed, browser: Option<&BrowserToken>) -
     params.extend(ids.iter().filter_map(|(name, key)| Some((*name, known(key)?))));
     match send_on(known("return_url").unwrap_or_default(), &params) {
         Some(response) => response,
-        None => result::send_to(gateway, &page::failed(failed), browser),
+        None => result::send_to(gateway, page::failed(failed), browser),
     }
 }
 

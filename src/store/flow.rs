@@ -120,6 +120,12 @@ impl Store {
         self.find_flow(signed_and_opened, PENDING).await
     }
 
+    /// Whether a flow was begun with this signature, whatever has become of it.
+    pub async fn has_flow_of(&self, signature: &SignatureUse) -> Result<bool> {
+        let query = Entity::find().filter(Column::SignatureDigest.eq(signature.as_str()));
+        Ok(query.one(&self.db).await.map_err(failed)?.is_some())
+    }
+
     /// Gets the project of a flow, whatever its status.
     pub async fn get_flow_project(&self, id: Uuid) -> Result<Option<ProjectId>> {
         let row = Entity::find_by_id(id).one(&self.db).await.map_err(failed)?;

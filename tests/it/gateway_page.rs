@@ -87,7 +87,10 @@ async fn over_https_every_answer_asks_for_https() {
         ("/oauth/result/x", 404),
         ("/nowhere", 404),
         ("/healthz", 200),
-        ("/oauth/callback/%ff/x", 400),
+        ("/oauth/callback/%ff/x", 303),
+        ("/oauth/connect/%ff", 400),
+        ("/oauth/connect/flows/%ff", 400),
+        ("/oauth/result/%ff", 404),
         (broken.as_str(), 303),
     ] {
         let answer = browser.step(&at(path)).await;
