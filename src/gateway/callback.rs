@@ -1,7 +1,7 @@
 //! Taking what providers send back, and sending the browser on.
 
 use axum::{
-    extract::{Path, RawQuery, State, rejection::PathRejection},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
@@ -11,20 +11,23 @@ use super::{Gateway, page, result};
 use crate::{
     api::{Ended, Failed, GatewayCaller, status::status},
     flow::{BrowserToken, CallbackRoute},
-    model::{Error, ExposeSecret as _, IntegrationId, ProjectId, Result},
+    model::{Error, ExposeSecret, IntegrationId, ProjectId, Result},
     provider::MAX_QUERY_BYTES,
 };
+
+/// What a form becomes for the one step from its POST to a GET.
+const FORM: &str = "tokenwell_form=";
 
 /// `GET /oauth/callback/{project_id}/{integration_id}`.
 pub(super) async fn routed(
     State(gateway): State<Gateway>,
     path: Result<Path<(String, String)>, PathRejection>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let path = path.map_err(|_| Error::FlowNotFound);
     if let Ok(route) = path.and_then(|Path((project, integration))| route(&project, &integration)) {
-        return complete(&gateway, Some(route), query.as_deref(), &headers).await;
+        return complete(&gateway, Some(route), &uri, &headers).await;
     }
     // A path that names nothing possible is a path to no flow.
     let failed = Failed::new(&status(&Error::FlowNotFound));
@@ -32,12 +35,8 @@ pub(super) async fn routed(
 }
 
 /// `GET /oauth/callback`: for shared custom callback URLs.
-pub(super) async fn bare(
-    State(gateway): State<Gateway>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    complete(&gateway, None, query.as_deref(), &headers).await
+pub(super) async fn bare(State(gateway): State<Gateway>, uri: Uri, headers: HeaderMap) -> Response {
+    complete(&gateway, None, &uri, &headers).await
 }
 
 /// `POST` of the same, for providers that send a form.
@@ -45,7 +44,8 @@ pub(super) async fn posted(State(gateway): State<Gateway>, uri: Uri, body: Strin
     form(&gateway, &uri, &body).await
 }
 
-/// A form comes across sites, and so without the cookie. A redirect to the same route by GET brings it.
+/// A form comes across sites, and so without the cookie. A redirect to the same route by GET brings it. What the form holds is sealed on
+/// that way: it came as a form to be in no address.
 async fn form(gateway: &Gateway, uri: &Uri, body: &str) -> Response {
     if body.len() > MAX_QUERY_BYTES {
         return page::problem(StatusCode::PAYLOAD_TOO_LARGE, "This answer is too large", "Begin again.");
@@ -53,22 +53,30 @@ async fn form(gateway: &Gateway, uri: &Uri, body: &str) -> Response {
     if !gateway.flows.expects_form(body).await.unwrap_or(false) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
-    let location = format!("{}?{body}", uri.path());
-    match HeaderValue::try_from(location) {
+    let location = gateway.flows.seal_form(uri.path(), body).map(|ticket| format!("?{FORM}{ticket}"));
+    match location.and_then(|location| HeaderValue::try_from(location).map_err(Error::internal)) {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
-        Err(_) => page::problem(StatusCode::BAD_REQUEST, "This answer cannot be read", "Begin again."),
+        Err(error) => page::failed(&Failed::new(&status(&error))).render(&[]),
     }
 }
 
 async fn complete(
     gateway: &Gateway,
     route: Option<CallbackRoute>,
-    query: Option<&str>,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
     let browser = gateway.cookie.read(headers);
     let caller = GatewayCaller::new(route, browser.clone());
-    match gateway.door.complete(query.unwrap_or_default(), caller).await {
+    let query = uri.query().unwrap_or_default();
+    let form = match query.strip_prefix(FORM).map(|ticket| gateway.flows.open_form(uri.path(), ticket)) {
+        Some(None) => {
+            let failed = Failed::new(&status(&Error::FlowNotFound));
+            return result::send_to(gateway, page::failed(&failed), browser.as_ref());
+        }
+        form => form.flatten(),
+    };
+    match gateway.door.complete(form.as_ref().map_or(query, ExposeSecret::expose_secret), caller).await {
         Ok(ended) => succeeded(gateway, &ended, browser.as_ref()),
         Err(failed) => refused(gateway, &failed, browser.as_ref()),
     }

@@ -81,7 +81,7 @@ fn message<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 
 fn http_status(failed: &Failed) -> StatusCode {
     match (failed.kind, failed.reason.as_str()) {
-        (_, "SIGNATURE_REPLAYED") => StatusCode::CONFLICT,
+        (_, "SIGNATURE_REPLAYED" | "CONNECTION_ALREADY_EXISTS") => StatusCode::CONFLICT,
         (FailedKind::Request, _) | (_, "FLOW_NOT_FOUND") => StatusCode::BAD_REQUEST,
         (FailedKind::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
         (FailedKind::Denied, _) => StatusCode::FORBIDDEN,
@@ -113,6 +113,10 @@ fn words(failed: &Failed) -> (&'static str, Text) {
         "SIGNATURE_REPLAYED" => (
             "This link was used already",
             "Go on where it has opened, or go back to the app and start again.",
+        ),
+        "CONNECTION_ALREADY_EXISTS" => (
+            "An account is connected already",
+            "It was left as it is. Go back to the app to connect another one in its place.",
         ),
         "BROWSER_MISMATCH" => (
             "This was started in another browser",

@@ -127,8 +127,9 @@ async fn a_callback_from_another_browser_is_refused_and_costs_nothing() -> TestR
     }
     // Nor can another browser end the flow with an error.
     let denied = format!(
-        "{}/oauth/callback?error=access_denied&state={}",
+        "{}{}?error=access_denied&state={}",
         server.public_url,
+        callback.path(),
         param(&callback, "state")
     );
     assert_mismatch(&other.get(&denied).await);
