@@ -1,4 +1,4 @@
-//! A flow that nobody has signed for replaces no connection.
+//! A flow that nobody has signed for replaces no connection, and none gives a connection another account unasked.
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait elides them, and async_trait tells the two apart")]
 
@@ -12,8 +12,11 @@ pub(super) struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         // Those that an earlier release begins go on as it means them.
-        let column = boolean("may_replace").default(true).to_owned();
-        manager.alter_table(Table::alter().table("flows").add_column(column).to_owned()).await
+        for name in ["may_replace", "allow_account_change"] {
+            let column = boolean(name).default(true).to_owned();
+            manager.alter_table(Table::alter().table("flows").add_column(column).to_owned()).await?;
+        }
+        Ok(())
     }
 
     // Else SQLite would run them one by one.

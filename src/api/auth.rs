@@ -100,6 +100,7 @@ fn begin_input(request: BeginRequest, proof: &SignatureVerified) -> Result<Begin
         user_scopes: request.user_scopes,
         metadata: request.metadata.map(|object| metadata(Some(object))).transpose()?,
         return_url: non_empty(request.return_url),
+        allow_account_change: request.allow_account_change,
         proven: proof.proven().clone(),
     })
 }

@@ -135,6 +135,7 @@ impl Door {
             metadata: None,
             return_url: begin.return_url,
             signature: begin.signature,
+            allow_account_change: false,
         });
         if !begin.public_key.expose_secret().is_empty() {
             let header = format!("Bearer {}", begin.public_key.expose_secret());

@@ -97,6 +97,7 @@ fn pb_field(field: &Field) -> ConfigField {
         captured: field.captured(),
         settable: field.settable(),
         secret: field.secret(),
+        account: field.account(),
         format: pb_format(field.format()).into(),
         prefix: prefix.to_owned(),
         suffix: suffix.to_owned(),

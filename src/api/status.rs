@@ -153,6 +153,10 @@ fn map(error: &Error) -> Mapped {
         Error::BrowserMismatch => plain(PermissionDenied),
         Error::CallbackInvalid(_) => plain(InvalidArgument),
         Error::AuthorizationDenied { code, .. } => with(FailedPrecondition, &[("oauth_error", code)]),
+        Error::AccountChanged { integration, connection } => with(
+            FailedPrecondition,
+            &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
+        ),
         Error::EtagMismatch => plain(Aborted),
         Error::SettingsConflict(bad) => fields(plain(FailedPrecondition), bad),
         Error::IntegrationInUse(id) => with(FailedPrecondition, &[("integration_id", id.as_str())]),

@@ -38,6 +38,8 @@ pub struct BeginInput {
     pub metadata: Option<Metadata>,
     /// Where the browser goes afterwards.
     pub return_url: Option<String>,
+    /// Whether the connection may come to lead to another account.
+    pub allow_account_change: bool,
     /// What its signature proves.
     pub proven: Proven,
 }
@@ -130,6 +132,7 @@ impl Flows {
             return_url: input.return_url.clone(),
             completion: settings.completion,
             may_replace: caller.kind() == KeyKind::Secret || input.proven != Proven::Nothing,
+            allow_account_change: input.allow_account_change,
             browser_digest: None,
             authorization_url: SecretString::default(),
             parked_query: None,

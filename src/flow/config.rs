@@ -45,7 +45,14 @@ impl Flows {
         let looked_up = self.look_up(told, &tokens.access_token, &mut captured).await;
         let begun = registration.config;
         let name = (&refreshed.integration_id, &refreshed.id);
-        let told: Vec<_> = captured.changed_since(begun).collect();
+        let told = captured.changed_since(begun);
+        // A refresh is of the same account (OpenID Connect Core, section 12.2), or the answer is not to be believed.
+        let account: Vec<_> = provider.account_fields().filter(|name| begun.get(name).is_some()).collect();
+        let (foreign, told): (Vec<_>, Vec<_>) = told.partition(|name| account.contains(name));
+        if !foreign.is_empty() {
+            let (provider, connection) = (provider.id(), refreshed.row_id);
+            tracing::warn!(%provider, %connection, fields = ?foreign, "a refresh was answered for another account");
+        }
         for _ in 0..TRIES {
             let (connection, credentials) = self.credentials_of(&refreshed.project_id, name).await?;
             // A new grant, or a newer refresh, has config of its own.

@@ -261,6 +261,7 @@ impl Flows {
             due_time: self.due_time(provider, grant_type, &held.tokens)?,
             flow_id: None,
             may_replace: true,
+            account: &[],
         };
         self.store().put_grant(&new, self.now()).await.map(drop)
     }

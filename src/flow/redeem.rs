@@ -75,6 +75,7 @@ impl Flows {
         let (config, token_secret) = (config, fruit.token_secret.clone());
         let secrets = Secrets { config: config.secrets, token_secret, ..Secrets::default() };
         let scopes = fruit.grant.as_ref().and_then(|grant| grant.scopes.as_ref());
+        let account: Vec<_> = provider.account_fields().collect();
         let new = NewGrant {
             project_id: &flow.project_id,
             integration_row_id: flow.integration_row_id,
@@ -90,6 +91,7 @@ impl Flows {
             due_time: self.due_time(provider, flow.grant_type, &fruit.tokens)?,
             flow_id: Some(flow.id),
             may_replace: flow.may_replace,
+            account: if flow.allow_account_change { &[] } else { &account },
         };
         // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
         if persistently(|| self.store().put_grant(&new, self.now())).await? == Placed::Overtaken {

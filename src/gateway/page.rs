@@ -118,6 +118,10 @@ fn words(failed: &Failed) -> (&'static str, Text) {
             "An account is connected already",
             "It was left as it is. Go back to the app to connect another one in its place.",
         ),
+        "ACCOUNT_CHANGED" => (
+            "This is another account",
+            "Nothing was changed. Go back to the app, and choose the account that you connected before.",
+        ),
         "BROWSER_MISMATCH" => (
             "This was started in another browser",
             "Go back to the browser in which you started, or start again.",

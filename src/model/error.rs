@@ -138,6 +138,16 @@ pub enum Error {
     /// Settings that contradict each other.
     #[error("{}", violations(.0))]
     SettingsConflict(Vec<FieldViolation>),
+    /// Another account than before.
+    #[error(
+        "this is another account than the one that connection `{connection}` leads to; choose that one, or allow the change at Begin"
+    )]
+    AccountChanged {
+        /// Its integration.
+        integration: IntegrationId,
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// The integration has connections.
     #[error("integration `{0}` still has connections; delete them first")]
     IntegrationInUse(IntegrationId),

@@ -38,6 +38,7 @@ impl Error {
             Self::AuthorizationDenied { .. } => "AUTHORIZATION_DENIED",
             Self::EtagMismatch => "ETAG_MISMATCH",
             Self::SettingsConflict(_) => "SETTINGS_CONFLICT",
+            Self::AccountChanged { .. } => "ACCOUNT_CHANGED",
             Self::IntegrationInUse(_) => "INTEGRATION_IN_USE",
             Self::ProviderUnavailable { .. } => "PROVIDER_UNAVAILABLE",
             Self::ProviderResponseInvalid { .. } => "PROVIDER_RESPONSE_INVALID",

@@ -180,6 +180,14 @@ impl Found {
             &path,
             format!("`{path}` is an address: give it the format `uri`, and `hosts`"),
         );
+        let told =
+            field.captured() && !field.settable() && !field.secret() && field.default_value().is_none();
+        let account = format!("{path}.account");
+        self.require(
+            told || !field.account(),
+            &account,
+            format!("`{account}`: only the provider tells which account it is: a captured field that nobody else sets, and no secret"),
+        );
         for capture in field.captures() {
             match capture {
                 Capture::Lookup(_) if field.settable() && field.default_value().is_some() => {

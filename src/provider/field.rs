@@ -115,6 +115,12 @@ impl Field {
         !self.definition.capture.is_empty()
     }
 
+    /// Whether it tells which account a connection leads to.
+    #[must_use]
+    pub fn account(&self) -> bool {
+        self.definition.account
+    }
+
     /// Whether a caller may give it.
     #[must_use]
     pub fn settable(&self) -> bool {

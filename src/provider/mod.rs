@@ -175,6 +175,11 @@ impl Provider {
         &self.definition.default_scopes
     }
 
+    /// The config that tells which account a connection leads to.
+    pub fn account_fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(|field| field.account()).map(Field::name)
+    }
+
     /// The scopes that a client asks for by itself. The defaults of an entry with a flow are those of the flow.
     #[must_use]
     pub fn client_credentials_scopes(&self) -> &[String] {

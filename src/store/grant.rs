@@ -56,6 +56,8 @@ pub struct NewGrant<'a> {
     pub flow_id: Option<Uuid>,
     /// Whether it may be given to a connection that is there.
     pub may_replace: bool,
+    /// The config that tells which account it is of. Where it differs, the grant is not given to the connection.
+    pub account: &'a [&'a str],
 }
 
 /// What became of a grant.
@@ -81,10 +83,16 @@ impl Store {
             let found = self.find_connection(grant.project_id, grant.integration_id, grant.connection_id);
             let found = found.await?;
             let done = match found {
+                Some(_) if !grant.may_replace => return self.not_replaced(grant).await,
+                Some(row) if other_account(&row, grant)? => {
+                    return Err(Error::AccountChanged {
+                        integration: grant.integration_id.clone(),
+                        connection: grant.connection_id.clone(),
+                    });
+                }
                 Some(row) if grant.flow_id.is_some() && row.grant_time > grant_time => {
                     return Ok(Placed::Overtaken);
                 }
-                Some(_) if !grant.may_replace => return self.not_replaced(grant).await,
                 Some(row) => self.renew_grant(&row, grant, grant_time, now).await?,
                 None => self.insert_grant(grant, grant_time, now).await?,
             };
@@ -250,4 +258,17 @@ impl Store {
         self.granted(transaction, id, grant, &events[..if healed { 2 } else { 1 }], now).await?;
         Ok(true)
     }
+}
+
+/// Whether the grant is of another account than the connection's, as far as both are known.
+fn other_account(row: &Model, grant: &NewGrant<'_>) -> Result<bool> {
+    if grant.account.is_empty() {
+        return Ok(false);
+    }
+    let before: StringMap = column::parse(&row.config)?;
+    let differs = |name: &&str| match (before.get(*name), grant.config.get(*name)) {
+        (Some(before), Some(now)) => before != now,
+        _ => false,
+    };
+    Ok(grant.account.iter().any(differs))
 }

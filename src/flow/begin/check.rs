@@ -93,6 +93,12 @@ pub(super) fn check(asked: &Asked<'_>, settings: &Settings) -> Result<()> {
             "cannot be set with a publishable key: set it from a backend",
         ));
     }
+    if input.allow_account_change && caller.kind() == KeyKind::Publishable {
+        bad.push(FieldViolation::new(
+            "allow_account_change",
+            "cannot be set with a publishable key: begin from a backend",
+        ));
+    }
     if caller.kind() == KeyKind::Publishable {
         bad.extend(provider.secret_fields(&input.connection_config).map(|name| {
             let field = format!("connection_config.{name}");

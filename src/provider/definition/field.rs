@@ -43,6 +43,9 @@ pub(in crate::provider) struct FieldDefinition {
     /// Where Tokenwell finds the value; later ones win.
     #[serde(default)]
     pub(in crate::provider) capture: Vec<Capture>,
+    /// Whether it tells which account a connection leads to: with another one, it is another account. Captured fields only.
+    #[serde(default)]
+    pub(in crate::provider) account: bool,
     /// Whether a caller may set a captured field, too.
     #[serde(default)]
     pub(in crate::provider) settable: bool,

@@ -23,6 +23,7 @@ pub struct Model {
     pub browser_binding: bool,
     pub completion: String,
     pub may_replace: bool,
+    pub allow_account_change: bool,
     pub redirect_uri: String,
     pub code_verifier: Option<Vec<u8>>,
     pub config: String,

@@ -160,6 +160,7 @@ pub fn grant<'a>(
         due_time: None,
         flow_id: None,
         may_replace: true,
+        account: &[],
     }
 }
 
@@ -185,6 +186,7 @@ pub fn flow(integration: &Integration, connection: &str) -> Flow {
         return_url: Some("https://app.example.com/done".to_owned()),
         completion: Completion::Confirm,
         may_replace: true,
+        allow_account_change: false,
         browser_digest: None,
         authorization_url: secret("https://provider.example.com/authorize?state=s"),
         parked_query: None,

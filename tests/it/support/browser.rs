@@ -100,12 +100,17 @@ impl Browser {
 
     /// Presses a button of the sandbox's consent page. Gives the redirect back to the client, which is not followed.
     pub async fn decide(&mut self, consent: &Answer, decision: &str) -> Answer {
+        self.decide_as(consent, "ada@example.com", decision).await
+    }
+
+    /// The same, with an account of the sandbox's.
+    pub async fn decide_as(&mut self, consent: &Answer, account: &str, decision: &str) -> Answer {
         let (_, rest) =
             consent.body.split_once("name=\"consent\" value=\"").expect("this is no consent page");
         let id = rest.split('"').next().unwrap().to_owned();
         let mut action = consent.url.clone();
         action.set_query(None);
-        let form = [("consent", id.as_str()), ("account", "ada@example.com"), ("decision", decision)];
+        let form = [("consent", id.as_str()), ("account", account), ("decision", decision)];
         self.post(action.as_str(), &form).await
     }
 
