@@ -1,5 +1,7 @@
 //! Every flag and variable of the server. `tokenwell serve --help` is the reference.
 
+mod limits;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -7,6 +9,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+pub use limits::{LimitArgs, Networks};
 
 use crate::model::{Failpoints, SecretString};
 
@@ -194,6 +197,9 @@ pub struct ServeArgs {
     /// How the server behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,
+    /// What it bears.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// How it refreshes tokens.
     #[command(flatten)]
     pub refresh: RefreshArgs,

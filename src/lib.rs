@@ -16,11 +16,11 @@
 //! | --- | --- | --- |
 //! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
 //! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, schemars, regex, serde-saphyr, psl |
-//! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, moka, httpdate |
+//! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, httpdate |
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
 //! | [`flow`] | what happens: begin, complete, import, get a token, refresh, manage | |
 //! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
-//! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum |
+//! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum, hyper-util, governor |
 //! | [`sandbox`] | an authorization server of our own (OAuth 2.0 and 1.0a, OpenID Connect), for the demo and the tests | axum |
 //! | [`app`] | builds everything, binds the listeners, reads the catalog again when it changes, drains | notify |
 //! | [`cli`] | the command line; [`config`] has every flag | clap |
@@ -33,6 +33,7 @@
 //!   `flow/failure.rs`. The lease and the journal: `store/refresh.rs`. All of it in words: `docs/reliability.md`.
 //! * A webhook: `store/event.rs`, where an event gets its place, then `flow/webhook/`.
 //! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
+//! * What a server bears: `config/limits.rs`, `api/incoming.rs`, `api/layer/shed.rs`, `gateway/rate.rs`.
 //! * What is secret, and how it lies in the database: `store/seal.rs`.
 //! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must
 //!   fulfil: `provider/check.rs`; how a request is made to fit: `oauth/dialect.rs`.

@@ -8,6 +8,7 @@ mod client;
 mod connection;
 mod convert;
 mod door;
+mod incoming;
 mod integration;
 pub mod layer;
 pub mod pb;
@@ -17,27 +18,26 @@ pub mod status;
 mod watch;
 mod webhook;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use tokio::net::TcpListener;
+use futures::stream::unfold;
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request, Response, Status,
-    codec::CompressionEncoding,
-    server::NamedService,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
+    Request, Response, Status, codec::CompressionEncoding, server::NamedService, service::Routes,
+    transport::Server,
 };
 use tonic_health::ServingStatus;
 use tower::ServiceBuilder;
 
 pub use client::{Bearer, Client};
 pub use door::{Door, Ended, Failed, FailedKind, FrontendBegin, GatewayCaller};
+pub use incoming::{Connection, ConnectionLimits, Incoming};
 use layer::{
     deadline::{Deadline, DeadlineLayer},
     explain::{Explain, ExplainLayer},
     key::{KeyCheck, KeyLayer},
     panic::{AnswerPanic, PanicLayer},
+    shed::{Shed, ShedLayer},
     signature::{SignatureCheck, SignatureLayer},
     trace::{Trace, TraceLayer},
 };
@@ -60,19 +60,25 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// The most calls under way on one connection.
 const MAX_STREAMS: u32 = 256;
-/// The most bytes of request headers.
+/// The most bytes of request headers (RFC 9113, section 6.5.2). More is answered with HTTP status 431, before any layer.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
-/// How often a silent connection is asked whether it is still there.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How many calls of a connection may have been taken back before anybody looked at them, until the connection ends: what rapid
+/// reset (CVE-2023-44487) lives on. It is what h2 takes for a good number, too.
+pub const MAX_UNSEEN_RESETS: usize = 20;
+/// How many faulty calls of a connection are answered with a reset, until the connection ends: what makes the server do
+/// the resetting (CVE-2025-8671).
+pub const MAX_FAULTY_CALLS: usize = 100;
 
 /// All services behind all layers.
-pub type Stack = Trace<Explain<AnswerPanic<Deadline<KeyCheck<SignatureCheck<Routes>>>>>>;
+pub type Stack = Trace<Explain<AnswerPanic<Shed<Deadline<KeyCheck<SignatureCheck<Routes>>>>>>>;
 
 /// What the stack is built with.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// How long a unary call may take.
     pub deadline: Duration,
+    /// How many calls may be in progress.
+    pub max_calls: usize,
     /// Whether reflection is served.
     pub reflection: bool,
 }
@@ -131,6 +137,8 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
         .layer(ExplainLayer)
         // Inside the trace: a panic is logged like every other INTERNAL, and the connection lives on.
         .layer(PanicLayer)
+        // What is refused costs neither a timer nor a look at its key.
+        .layer(ShedLayer::new(options.max_calls))
         // Before any work is done for a call that has no time left.
         .layer(DeadlineLayer::new(options.deadline))
         // Who calls, and whether the key permits the method. Health and reflection are open.
@@ -143,16 +151,24 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
 
 /// Serves the stack until `stopping`, then lets the calls under way end.
 pub async fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     stack: Stack,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let limits = incoming.limits();
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_max_header_list_size(MAX_HEADER_BYTES);
-    server.serve_with_incoming_shutdown(stack, incoming, stopping.cancelled_owned()).await?;
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_UNSEEN_RESETS))
+        .http2_max_local_error_reset_streams(Some(MAX_FAULTY_CALLS))
+        // Who dribbles the frames of a call cannot answer a ping, so this ends it, too.
+        .http2_keepalive_interval(Some(limits.keepalive))
+        .http2_keepalive_timeout(Some(limits.patience));
+    let connections = unfold(incoming, |mut incoming| async move {
+        let connection = incoming.accept().await;
+        Some((Ok::<_, io::Error>(connection), incoming))
+    });
+    server.serve_with_incoming_shutdown(stack, connections, stopping.cancelled_owned()).await?;
     Ok(())
 }
 

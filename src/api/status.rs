@@ -161,7 +161,9 @@ fn map(error: &Error) -> Mapped {
         Error::SettingsConflict(bad) => fields(plain(FailedPrecondition), bad),
         Error::IntegrationInUse(id) => with(FailedPrecondition, &[("integration_id", id.as_str())]),
         Error::Internal(_) => plain(Internal),
-        Error::StoreUnavailable(_) | Error::ServerStopping => retry(plain(Unavailable), None),
+        Error::StoreUnavailable(_) | Error::ServerStopping | Error::Overloaded => {
+            retry(plain(Unavailable), None)
+        }
         Error::WatchLimit(_) => retry(plain(ResourceExhausted), Some(WATCH_RETRY_DELAY)),
         Error::DeadlineExceeded => plain(DeadlineExceeded),
         Error::InFlow { source, .. } => map(source),

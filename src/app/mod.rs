@@ -9,7 +9,7 @@ mod sources;
 mod storage;
 mod watch;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use clock::{clock_of, keep_in_step};
@@ -23,10 +23,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, Door, StackOptions},
-    config::{ProviderArgs, ServeArgs},
+    api::{self, ConnectionLimits, Door, Incoming, StackOptions},
+    config::{LimitArgs, ProviderArgs, ServeArgs},
     flow::{FirstKey, Flows, Parts},
-    gateway,
+    gateway::{self, GatewayOptions, Rate},
     model::{Clock, Error, OsRandom, Random, SharedClock, SystemClock, uuid_v7},
     oauth::{HttpClient, HttpOptions, OAuthClient},
     provider::Catalog,
@@ -60,6 +60,8 @@ pub struct App {
     grpc: TcpListener,
     gateway: TcpListener,
     admin: TcpListener,
+    connections: ConnectionLimits,
+    gateway_options: GatewayOptions,
     reloader: Option<Reloader>,
     first_key: Option<FirstKey>,
     drain: Duration,
@@ -128,8 +130,11 @@ impl App {
             failpoints: args.failpoints.clone(),
         });
         let first_key = flows.bootstrap().await?;
-        let options =
-            StackOptions { deadline: args.behaviour.deadline, reflection: !args.behaviour.no_reflection };
+        let options = StackOptions {
+            deadline: args.behaviour.deadline,
+            max_calls: args.limits.max_calls as usize,
+            reflection: !args.behaviour.no_reflection,
+        };
         let (stack, health) = api::stack(&flows, &options).await?;
         let drain = args.behaviour.drain;
         let background = !args.background.no_background;
@@ -140,6 +145,8 @@ impl App {
             grpc,
             gateway,
             admin,
+            connections: connection_limits(&args.limits),
+            gateway_options: gateway_options(&args.limits, args.behaviour.deadline),
             reloader,
             first_key,
             drain,
@@ -180,11 +187,12 @@ impl App {
         let stopping = self.stopping;
         let mut servers = JoinSet::new();
         let door = Door::new(self.stack.clone());
-        let gateway = gateway::router(door, self.flows.clone());
+        let gateway = gateway::router(door, self.flows.clone(), &self.gateway_options);
         let admin = gateway::admin_router(self.flows.clone(), stopping.clone());
-        servers.spawn(api::serve(self.grpc, self.stack, stopping.clone()));
-        servers.spawn(gateway::serve(self.gateway, gateway, stopping.clone()));
-        servers.spawn(gateway::serve(self.admin, admin, stopping.clone()));
+        let incoming = |listener| Incoming::new(listener, self.connections);
+        servers.spawn(api::serve(incoming(self.grpc), self.stack, stopping.clone()));
+        servers.spawn(gateway::serve(incoming(self.gateway), gateway, stopping.clone()));
+        servers.spawn(gateway::serve(incoming(self.admin), admin, stopping.clone()));
         let mut chores = JoinSet::new();
         let flows = self.flows.clone();
         chores.spawn(async move { flows.follow().await });
@@ -227,6 +235,26 @@ impl App {
             Some(Err(error)) => Err(AppError::Serve(error.into())),
             Some(Ok(Ok(()))) | None => Ok(()),
         }
+    }
+}
+
+/// What the connections of each listener may take.
+#[must_use]
+pub fn connection_limits(args: &LimitArgs) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: args.max_connections as usize,
+        patience: args.request_timeout,
+        keepalive: args.keepalive,
+    }
+}
+
+fn gateway_options(args: &LimitArgs, deadline: Duration) -> GatewayOptions {
+    let rate = NonZeroU32::new(args.rate_limit).zip(NonZeroU32::new(args.rate_burst));
+    GatewayOptions {
+        // To say what it wants, and for the call that it leads to.
+        time: args.request_timeout + deadline,
+        rate: rate.map(|(per_minute, burst)| Rate { per_minute, burst }),
+        trusted_proxies: args.trusted_proxies.0.clone(),
     }
 }
 

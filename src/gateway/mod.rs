@@ -4,19 +4,29 @@
 //! `connect` opens flows in browsers, `callback` takes what providers send back, `result` shows what came of it, `page` is what
 //! people see.
 
+mod bounds;
 mod callback;
+mod client;
 mod connect;
 mod cookie;
 mod headers;
 mod page;
 mod query;
+mod rate;
 mod result;
+mod serve;
+
+use std::time::Duration;
 
 use axum::{
     Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::IntoResponse as _,
-    routing::get, serve::ListenerExt as _,
+    routing::get,
 };
-use tokio::net::TcpListener;
+use client::Clients;
+use ipnet::IpNet;
+pub use rate::Rate;
+use rate::RateLimit;
+pub use serve::serve;
 use tokio_util::sync::CancellationToken;
 
 use crate::{api::Door, flow::Flows, provider::MAX_QUERY_BYTES};
@@ -35,16 +45,15 @@ pub fn admin_router(flows: Flows, stopping: CancellationToken) -> Router {
     Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
 }
 
-/// Serves routes until `stopping`, then lets the requests under way end.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stopping: CancellationToken,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Without it, small answers wait for the other side's acknowledgement.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await?;
-    Ok(())
+/// What the gateway bears, and whom it believes.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// How long a request may take.
+    pub time: Duration,
+    /// How often a client may ask.
+    pub rate: Option<Rate>,
+    /// Whose word counts for who asks.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What the handlers share.
@@ -56,15 +65,21 @@ struct Gateway {
 }
 
 /// The gateway's routes.
-pub fn router(door: Door, flows: Flows) -> Router {
+pub fn router(door: Door, flows: Flows, options: &GatewayOptions) -> Router {
     let secure = flows.public_url().starts_with("https://");
     let gateway = Gateway { door, flows, cookie: cookie::BrowserCookie::new(secure) };
-    Router::new()
+    let mut flows = Router::new()
         .route("/oauth/connect/{integration_id}", get(connect::begin))
         .route("/oauth/connect/flows/{token}", get(connect::open))
         .route("/oauth/callback", get(callback::bare).post(callback::posted))
         .route("/oauth/callback/{project_id}/{integration_id}", get(callback::routed).post(callback::posted))
-        .route("/oauth/result/{ticket}", get(result::show))
+        .route("/oauth/result/{ticket}", get(result::show));
+    if let Some(rate) = options.rate {
+        let limit = RateLimit::new(rate, Clients::new(options.trusted_proxies.clone()));
+        // For what costs something.
+        flows = flows.route_layer(middleware::from_fn_with_state(limit, rate::limit));
+    }
+    flows
         .route("/oauth/icon.svg", get(page::icon))
         .route("/healthz", get(async || "ok\n"))
         .fallback(async || {
@@ -74,6 +89,8 @@ pub fn router(door: Door, flows: Flows) -> Router {
         .layer(DefaultBodyLimit::max(MAX_QUERY_BYTES))
         // A HEAD would do what a GET does: spend a flow for somebody who only looks.
         .layer(middleware::from_fn(headers::refuse_head))
+        .layer(middleware::from_fn_with_state(options.time, bounds::time))
+        .layer(middleware::from_fn(bounds::head))
         // Outermost: every answer has the headers, whatever made it.
         .layer(middleware::from_fn_with_state(secure, headers::secure))
         .with_state(gateway)

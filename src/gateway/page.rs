@@ -129,7 +129,7 @@ fn words(failed: &Failed) -> (&'static str, Text) {
         "PROVIDER_UNAVAILABLE" => {
             ("The other side does not answer", "Wait a little, then go back to the app and start again.")
         }
-        "INTERNAL" | "STORE_UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
+        "INTERNAL" | "STORE_UNAVAILABLE" | "OVERLOADED" | "DEADLINE_EXCEEDED" => {
             ("Something went wrong on our side", "Wait a little, then go back to the app and start again.")
         }
         _ => return ("Your account could not be connected", Text::Message),

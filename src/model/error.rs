@@ -229,6 +229,9 @@ pub enum Error {
     /// The server stops.
     #[error("this server is stopping; call another one, and let a stream go on from its last cursor")]
     ServerStopping,
+    /// Too much at once.
+    #[error("this server has as many calls in progress as it bears; try again, or call another one")]
+    Overloaded,
     /// Too slow.
     #[error("the call took longer than its deadline")]
     DeadlineExceeded,

@@ -51,6 +51,7 @@ impl Error {
             Self::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             Self::WatchLimit(_) => "WATCH_LIMIT",
             Self::ServerStopping => "SERVER_STOPPING",
+            Self::Overloaded => "OVERLOADED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::InFlow { source, .. } => source.reason(),
         }

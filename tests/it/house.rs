@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 20] = [
+const RESIDENTS: [(&str, &[&str]); 23] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -41,7 +41,10 @@ const RESIDENTS: [(&str, &[&str]); 20] = [
     ("psl", &["provider"]),
     ("schemars", &["provider"]),
     ("percent_encoding", &["oauth", "sandbox"]),
-    ("moka", &["oauth"]),
+    ("moka", &["oauth", "gateway"]),
+    ("governor", &["gateway"]),
+    ("hyper_util", &["gateway"]),
+    ("ipnet", &["model", "gateway", "config"]),
     ("httpdate", &["oauth"]),
     ("notify", &["app"]),
     ("clap", &["cli", "config"]),

@@ -35,6 +35,7 @@ mod import;
 mod injection;
 mod integration;
 mod life;
+mod limits;
 mod metadata;
 mod oauth1;
 mod oidc;

@@ -4,6 +4,7 @@ pub mod deadline;
 pub mod explain;
 pub mod key;
 pub mod panic;
+pub mod shed;
 pub mod signature;
 pub mod trace;
 

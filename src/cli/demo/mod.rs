@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, serve::stop};
 use crate::{
     api::{
-        Client,
+        Client, Incoming,
         pb::integration::v1::{CreateRequest, Integration},
     },
-    app::{Addresses, App, Environment},
+    app::{Addresses, App, Environment, connection_limits},
     config::{
-        BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, StorageArgs,
-        WebhookArgs, loopback,
+        BackgroundArgs, BehaviourArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs,
+        StorageArgs, WebhookArgs, loopback,
     },
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
@@ -70,7 +70,8 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let sandbox_url = format!("http://{}", listener.local_addr()?);
     let secret = crate::model::token(&OsRandom)?;
     let stopping = CancellationToken::new();
-    let sandbox = tokio::spawn(gateway::serve(listener, sandbox(&secret, ttl).router(), stopping.clone()));
+    let incoming = Incoming::new(listener, connection_limits(&LimitArgs::default()));
+    let sandbox = tokio::spawn(gateway::serve(incoming, sandbox(&secret, ttl).router(), stopping.clone()));
 
     let listen = ListenArgs {
         grpc_listen: loopback(port(args.grpc_port)),
@@ -154,6 +155,7 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
             no_reflection: false,
             no_migrate: false,
         },
+        limits: LimitArgs::default(),
         refresh: RefreshArgs::default(),
         background: BackgroundArgs::default(),
         webhooks: WebhookArgs::default(),

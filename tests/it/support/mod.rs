@@ -12,6 +12,7 @@ pub mod keys;
 pub mod oidc;
 pub mod provider;
 pub mod proxy;
+pub mod raw;
 pub mod receiver;
 pub mod server;
 pub mod steps;

@@ -16,8 +16,8 @@ use tokenwell::{
     },
     app::{Addresses, App, Environment},
     config::{
-        BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, WebhookArgs,
-        loopback,
+        BackgroundArgs, BehaviourArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs,
+        WebhookArgs, loopback,
     },
     flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
@@ -51,6 +51,7 @@ pub struct Options {
     /// Whether it does what nobody asks for: most tests want nothing to happen behind their backs.
     pub background: bool,
     pub heartbeat: Duration,
+    pub limits: LimitArgs,
     /// By default nobody waits for a provider that is left alone: the time of tests stands still.
     pub refresh: RefreshArgs,
     pub failpoints: Failpoints,
@@ -86,6 +87,7 @@ impl Options {
             deadline: Duration::from_mins(1),
             background: false,
             heartbeat: Duration::from_secs(30),
+            limits: LimitArgs::default(),
             refresh: RefreshArgs { refresh_patience: Duration::ZERO, ..RefreshArgs::default() },
             failpoints: Failpoints::default(),
             loopback: true,
@@ -123,6 +125,7 @@ impl TestServer {
                 no_reflection: false,
                 no_migrate: false,
             },
+            limits: options.limits,
             refresh: options.refresh,
             background: BackgroundArgs { no_background: !options.background, no_refresh_ahead: false },
             webhooks: WebhookArgs { allow_private_webhooks: options.private_webhooks },
