@@ -58,6 +58,11 @@ sbom: ## Write a CycloneDX bill of materials into artifacts/
 	$(call heading,sbom)
 	@scripts/sbom
 
+.PHONY: fuzz
+fuzz: setup ## Fuzz each target for FUZZ_SECONDS (30); FUZZ_TARGETS names some of them
+	$(call heading,fuzz)
+	@scripts/fuzz
+
 .PHONY: test
 test: setup lint deny ## Everything: setup, lint, deny, and the tests with a PostgreSQL of their own
 	$(call heading,cargo test)
