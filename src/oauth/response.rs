@@ -182,7 +182,9 @@ fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result
         .or_else(|| lives(&None, "refresh_expires_in"));
     let scopes = match find(&shape.scope, "scope") {
         Some(Value::String(text)) => split_scopes(text, provider.scope_separator()),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(Value::as_str).flat_map(|text| split_scopes(text, "")).collect()
+        }
         _ => Vec::new(),
     };
     let members = [
