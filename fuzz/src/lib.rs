@@ -15,8 +15,11 @@ pub mod signature;
 use tokenwell::model::OffsetDateTime;
 use url::{Host, Url};
 
+/// Does something with bytes, and panics if a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("address", address::run),
     ("callback", callback::run),
     ("catalog", catalog::run),

@@ -1,7 +1,7 @@
 //! Odd token responses: each is read in one way that is written here, or refused; none is half believed.
 
 use tokenwell::{
-    model::{ExposeSecret as _, OffsetDateTime},
+    model::{Duration, ExposeSecret as _, OffsetDateTime},
     oauth::{Failure, Grant, fuzzing::token_response},
     provider::{Catalog, Transport},
 };
@@ -63,7 +63,7 @@ fn lifetimes_are_whole_seconds_or_unsaid() {
             ("refresh_token_expires_in", |grant: &Grant| grant.refresh_token_expires_in),
         ] {
             let grant = grant(&format!("\"{member}\":{written}"));
-            assert_eq!(of(&grant).map(|lifetime| lifetime.whole_seconds()), seconds, "{member}: {written}");
+            assert_eq!(of(&grant).map(Duration::whole_seconds), seconds, "{member}: {written}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use tokenwell::{
     api::pb::{
+        auth::v1::BeginRequest,
         connection::v1::SetMetadataRequest,
         project::v1::{
             ApiKeyKind, Completion, CreateApiKeyRequest, Permission, RevokeApiKeyRequest, Settings,
@@ -166,8 +167,7 @@ async fn furnish(server: &TestServer) -> Names {
         ..Settings::default()
     };
     server.update_settings(settings, &["allowed_return_urls", "completion"]).await;
-    let mut returning = begin("sandbox", "user-1");
-    returning.return_url = RETURN_URL.to_owned();
+    let returning = BeginRequest { return_url: RETURN_URL.to_owned(), ..begin("sandbox", "user-1") };
     let (parked, back) = walk(server, &mut browser, returning).await;
     let back = browser.get(back.as_str()).await.location().unwrap();
 
