@@ -1,17 +1,22 @@
 //! The query of a callback: every parameter once, and a provider's MAC over all of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tokenwell::{
     model::{Config, ProviderId, SecretString},
-    provider::{CallbackQuery, Catalog, MAX_QUERY_BYTES},
+    provider::{CallbackQuery, Catalog, MAX_QUERY_BYTES, SharedProvider},
 };
 use url::form_urlencoded;
 
 const SECRET: &str = "the client's secret";
 const MAC: &str = "hmac";
+
+static SHOPIFY: LazyLock<SharedProvider> = LazyLock::new(|| {
+    let catalog = Catalog::built_in().unwrap();
+    catalog.get(&ProviderId::parse("shopify").unwrap()).unwrap().clone()
+});
 
 /// The bytes are the query.
 pub fn run(data: &[u8]) {
@@ -48,11 +53,9 @@ pub fn run(data: &[u8]) {
 }
 
 fn check_mac(query: &CallbackQuery, holds: bool) {
-    let catalog = Catalog::built_in().unwrap();
-    let shopify = catalog.get(&ProviderId::parse("shopify").unwrap()).unwrap();
     let mut config = Config::default();
     config.values.insert("subdomain".to_owned(), "acme".to_owned());
-    let checked = shopify.check_callback(query, &config, [&SecretString::from(SECRET)]);
+    let checked = SHOPIFY.check_callback(query, &config, [&SecretString::from(SECRET)]);
     // It expects the shop, too, which is another matter.
     let wrong_mac = checked.is_err_and(|error| error.to_string().contains(MAC));
     assert_eq!(!wrong_mac, holds, "{query:?}");

@@ -89,6 +89,8 @@ fn a_type_that_is_missing_is_bearer() {
         ("", "Bearer"),
         ("\"token_type\":null", "Bearer"),
         ("\"token_type\":\"\"", "Bearer"),
+        ("\"token_type\":\"\\u0000\\n\"", "Bearer"),
+        ("\"token_type\":\" \"", "Bearer"),
         ("\"token_type\":7", "Bearer"),
         ("\"token_type\":[\"mac\"]", "Bearer"),
         ("\"token_type\":\"bearer\"", "Bearer"),
