@@ -27,9 +27,10 @@ pub enum Content {
 use Content::{Common, Left, Made, Names as Named, Text};
 
 /// Every field of every request, by its name.
-pub const FIELDS: [(&str, Content); 73] = [
+pub const FIELDS: [(&str, Content); 74] = [
     ("access_token", Text("imported")),
     ("all_dead", Made(|| Value::Bool(true))),
+    ("allow_account_change", Left),
     ("allow_private_addresses", Left),
     ("allowed_origins", Left),
     ("allowed_return_urls", Left),
