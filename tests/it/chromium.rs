@@ -131,8 +131,7 @@ async fn no_page_of_ours_is_shown_in_a_frame() {
     let framing = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
     let ours =
         ["/oauth/result/x", "/oauth/callback?error=access_denied&state=x", "/oauth/connect/sandbox?x=1"];
-    let frames: String =
-        ours.iter().map(|path| format!("<iframe src='{}{path}'></iframe>", server.gateway())).collect();
+    let frames = ours.map(|path| format!("<iframe src='{}{path}'></iframe>", server.gateway())).concat();
     // One that may be shown, to see that frames are.
     let page = Html(format!("<!doctype html><title>A trap</title>{frames}<iframe src='/inner'></iframe>"));
     let router = Router::new().route("/", get(async || page)).route("/inner", get(async || "hello"));

@@ -67,7 +67,7 @@ async fn an_unsigned_frontend_replaces_no_connection(kind: Kind) -> TestResult {
     // Whom a backend stands for may.
     let expiry = (server.clock.now() + Duration::minutes(1)).unix_timestamp();
     for signed in [
-        sign(begin("sandbox", "u1"), |signed, key| signed.sign_v1(key)),
+        sign(begin("sandbox", "u1"), Signed::sign_v1),
         sign(begin("sandbox", "u1"), |signed, key| signed.sign_v2(key, expiry, "n")),
     ] {
         assert_eq!(connect(&server, &key, signed).await?, "");
@@ -127,7 +127,7 @@ async fn an_unsigned_frontend_asks_for_no_more_than_the_integration() -> TestRes
     let refused = server.auth(&key).begin(scopes(&["read", "admin"])).await;
     let refused = assert_refused(refused, Code::InvalidArgument, "FIELD_INVALID");
     assert_eq!(refused.fields, ["scopes"]);
-    let v1 = sign(scopes(&["admin"]), |signed, key| signed.sign_v1(key));
+    let v1 = sign(scopes(&["admin"]), Signed::sign_v1);
     assert_refused(server.auth(&key).begin(v1).await, Code::InvalidArgument, "FIELD_INVALID");
     let expiry = (server.clock.now() + Duration::minutes(1)).unix_timestamp();
     let v2 = sign(scopes(&["admin"]), |signed, key| signed.sign_v2(key, expiry, "n"));
