@@ -14,6 +14,7 @@ pub mod pb;
 mod project;
 mod provider;
 pub mod status;
+mod tls;
 mod watch;
 mod webhook;
 
@@ -41,6 +42,7 @@ use layer::{
     signature::{SignatureCheck, SignatureLayer},
     trace::{Trace, TraceLayer},
 };
+pub use tls::{Tls, TlsFault, TlsFile, TlsPems};
 
 use crate::{
     flow::Flows,
@@ -133,7 +135,7 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
         .layer(PanicLayer)
         // Before any work is done for a call that has no time left.
         .layer(DeadlineLayer::new(options.deadline))
-        // Who calls, and whether the key permits the method. Health and reflection are open.
+        // Who calls, and whether they may call the method. Health and reflection are open.
         .layer(KeyLayer::new(flows.clone()))
         // Needs to know the project, so inside the key check. Puts the proof without which Begin does not run.
         .layer(SignatureLayer::new(flows.clone(), MAX_MESSAGE_BYTES))
@@ -144,10 +146,11 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
 /// Serves the stack until `stopping`, then lets the calls under way end.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     stack: Stack,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = tls::secured(TcpIncoming::from(listener).with_nodelay(Some(true)), tls);
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))

@@ -11,6 +11,7 @@
 mod support;
 
 mod caller;
+mod callers;
 mod canary;
 mod catalog;
 mod chromium;

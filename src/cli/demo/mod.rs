@@ -18,8 +18,8 @@ use crate::{
     },
     app::{Addresses, App, Environment},
     config::{
-        BackgroundArgs, BehaviourArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs, StorageArgs,
-        WebhookArgs, loopback,
+        BackgroundArgs, BehaviourArgs, CallerArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs,
+        StorageArgs, TlsArgs, WebhookArgs, loopback,
     },
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
@@ -147,6 +147,8 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
         },
         providers: ProviderArgs::default(),
         listen,
+        tls: TlsArgs::default(),
+        callers: CallerArgs::default(),
         behaviour: BehaviourArgs {
             deadline: std::time::Duration::from_secs(30),
             drain: std::time::Duration::from_secs(2),

@@ -25,7 +25,7 @@ struct Key {
     kid: Option<String>,
     /// The algorithms that it is for.
     fits: Vec<Algorithm>,
-    key: DecodingKey,
+    verifies: DecodingKey,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +46,7 @@ impl Keys {
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let fits = self.0.iter().filter(|key| key.fits.contains(&algorithm));
         let named = fits.filter(|key| kid.is_none_or(|kid| key.kid.as_deref() == Some(kid)));
-        let found: Vec<_> = named.map(|key| &key.key).collect();
+        let found: Vec<_> = named.map(|key| &key.verifies).collect();
         let known = kid.is_some() || found.len() == 1;
         found.into_iter().filter(move |_| known)
     }
@@ -76,7 +76,7 @@ impl Key {
             let only: Algorithm = only.try_into().ok()?;
             fits.retain(|algorithm| *algorithm == only);
         }
-        Some(Self { kid: jwk.common.key_id, fits, key })
+        Some(Self { kid: jwk.common.key_id, fits, verifies: key })
     }
 }
 
@@ -89,16 +89,9 @@ fn is_long(key: &DecodingKey) -> bool {
 
 /// Asks an issuer for its keys.
 pub(super) async fn fetch(http: &HttpClient, issuer: &Issuer) -> Result<Keys, Failure> {
-    let address = match &issuer.jwks_uri {
-        Some(address) => address.clone(),
-        None => {
-            let place = format!("{}/.well-known/openid-configuration", issuer.issuer.trim_end_matches('/'));
-            let document: Document = get(http, &place).await?;
-            if document.issuer != issuer.issuer {
-                return Err(Failure::invalid("its metadata names another issuer"));
-            }
-            document.jwks_uri
-        }
+    let address = match issuer.jwks_uri.clone() {
+        Some(address) => address,
+        None => named_by_metadata(http, &issuer.issuer).await?,
     };
     let set: KeySet = get(http, &address).await?;
     if set.keys.len() > MAX_KEYS {
@@ -106,6 +99,16 @@ pub(super) async fn fetch(http: &HttpClient, issuer: &Issuer) -> Result<Keys, Fa
     }
     let keys: Vec<_> = set.keys.into_iter().filter_map(Key::read).collect();
     if keys.is_empty() { Err(Failure::invalid("it has no key that can be used")) } else { Ok(Keys(keys)) }
+}
+
+async fn named_by_metadata(http: &HttpClient, issuer: &str) -> Result<String, Failure> {
+    let place = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let document: Document = get(http, &place).await?;
+    if document.issuer == issuer {
+        Ok(document.jwks_uri)
+    } else {
+        Err(Failure::invalid("its metadata names another issuer"))
+    }
 }
 
 async fn get<T: DeserializeOwned>(http: &HttpClient, url: &str) -> Result<T, Failure> {

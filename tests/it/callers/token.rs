@@ -1,0 +1,474 @@
+//! Tokens of issuers that name callers.
+
+use std::{fs, process::Command};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tempfile::TempDir;
+use tokenwell::{
+    api::pb::connection::v1::View,
+    model::{Clock as _, Duration},
+};
+use tonic::{Code, Status, transport::Channel};
+
+use super::{end, get_ada, read, watch};
+use crate::support::{
+    Database, Issuer, ManualClock, Options, Signer, TestProvider, TestResult, TestServer, assert_refused,
+    steps::until,
+};
+
+const KEYS: &str = "keys";
+const METADATA: &str = ".well-known/openid-configuration";
+/// A workload of Kubernetes.
+const SUBJECT: &str = "system:serviceaccount:prod:billing";
+
+/// A server that believes an issuer.
+struct Stage {
+    issuer: Issuer,
+    signer: Signer,
+    server: TestServer,
+    channel: Channel,
+    file: TempDir,
+    _provider: TestProvider,
+    _database: Database,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        Self::with("", true).await
+    }
+
+    /// As `new`, but this is said of the issuer, too; and the server may call its own machine, or may not.
+    async fn with(more: &str, loopback: bool) -> Self {
+        let signer = Signer::new("one");
+        let issuer = Issuer::start(&[&signer]).await;
+        let file = TempDir::new().unwrap();
+        let path = file.path().join("callers.toml");
+        fs::write(&path, callers(&issuer, more)).unwrap();
+        let clock = ManualClock::new();
+        let provider = TestProvider::plain(&clock).await;
+        let database = Database::sqlite();
+        let first = TestServer::start(&database, Options::with(&clock, &provider)).await;
+        first.create_integration("sandbox", "sandbox").await;
+        first.connect("sandbox", "ada").await;
+        let key = first.key.clone();
+        first.stop().await;
+        let options = Options { callers_file: Some(path), loopback, ..Options::with(&clock, &provider) };
+        let mut server = TestServer::start(&database, options).await;
+        server.key = key;
+        let channel = server.channel_with(None);
+        Self { issuer, signer, server, channel, file, _provider: provider, _database: database }
+    }
+
+    /// What a good token says.
+    fn claims(&self) -> Value {
+        let now = self.server.clock.now().unix_timestamp();
+        json!({"iss": self.issuer.name(), "sub": SUBJECT, "aud": "tokenwell", "iat": now, "nbf": now, "exp": now + 600})
+    }
+
+    /// The same, but for these members; null takes one out.
+    fn but(&self, changes: &Value) -> Value {
+        let mut claims = self.claims();
+        change(&mut claims, changes);
+        claims
+    }
+
+    async fn read(&self, token: &str) -> Result<(), Status> {
+        read(&self.channel, Some(token)).await
+    }
+
+    #[track_caller]
+    fn assert_invalid(result: Result<(), Status>, problem: &str) {
+        let refusal = assert_refused(result, Code::Unauthenticated, "TOKEN_INVALID");
+        assert!(refusal.message.contains(problem), "{problem}: {}", refusal.message);
+    }
+
+    /// A moment after which an issuer may be asked again.
+    fn wait(&self) {
+        self.server.clock.advance(Duration::seconds(10));
+    }
+}
+
+fn change(value: &mut Value, changes: &Value) {
+    for (name, member) in changes.as_object().unwrap() {
+        match member {
+            Value::Null => drop(value.as_object_mut().unwrap().remove(name)),
+            member => value[name] = member.clone(),
+        }
+    }
+}
+
+fn callers(issuer: &Issuer, more: &str) -> String {
+    let name = issuer.name();
+    format!(
+        "[[issuer]]\nissuer = \"{name}\"\naudience = \"tokenwell\"\n{more}\n\
+         [[caller]]\ndisplay_name = \"Billing\"\nproject = \"default\"\npermissions = [\"read\"]\n\
+         issuer = \"{name}\"\nsubject = \"{SUBJECT}\"\n"
+    )
+}
+
+fn rsa_key(bits: u32) -> String {
+    let script = format!(
+        "console.log(require('crypto').generateKeyPairSync('rsa', {{modulusLength: {bits}}})\
+         .privateKey.export({{type: 'pkcs8', format: 'pem'}}))"
+    );
+    String::from_utf8(Command::new("node").args(["-e", &script]).output().unwrap().stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_selects_a_project_and_permissions() -> TestResult {
+    let stage = Stage::new().await;
+    let token = stage.signer.sign(&stage.claims());
+    stage.read(&token).await?;
+    get_ada(&stage.channel, Some(&token), View::Basic).await?;
+    watch(&stage.channel, Some(&token)).await?;
+    let refused = get_ada(&stage.channel, Some(&token), View::Full).await;
+    let refusal = assert_refused(refused, Code::PermissionDenied, "PERMISSION_MISSING");
+    assert_eq!(refusal.metadata["permission"], "read_credentials");
+    read(&stage.channel, Some(&stage.server.key)).await?;
+    assert_eq!((stage.issuer.asked(METADATA), stage.issuer.asked(KEYS)), (1, 1), "its keys are remembered");
+
+    for claims in [
+        json!({"aud": ["other", "tokenwell"]}),
+        json!({"nbf": null}),
+        json!({"iat": null, "nbf": null}),
+        json!({"exp": stage.claims()["iat"].as_i64().unwrap() - 59}),
+        json!({"nbf": stage.claims()["iat"].as_i64().unwrap() + 59}),
+        json!({"exp": stage.claims()["iat"].as_i64().unwrap() + 86_400}),
+        json!({"kubernetes.io": {"namespace": "prod"}}),
+    ] {
+        stage
+            .read(&stage.signer.sign(&stage.but(&claims)))
+            .await
+            .unwrap_or_else(|it| panic!("{claims}: {it}"));
+    }
+    for header in [json!({"typ": null}), json!({"typ": "at+jwt"}), json!({"typ": "application/at+JWT"})] {
+        let mut whole = stage.signer.header();
+        change(&mut whole, &header);
+        stage.read(&stage.signer.sign_parts(&whole, &stage.claims())).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_whose_claims_do_not_fit_is_refused() {
+    let stage = Stage::new().await;
+    let now = stage.claims()["iat"].as_i64().unwrap();
+    for (claims, problem) in [
+        (json!({"exp": now - 60}), "it has expired"),
+        (json!({"exp": null}), "it does not say when it expires"),
+        (json!({"exp": (now + 600).to_string()}), "one of its times is none"),
+        (json!({"exp": now + 86_401}), "it lives longer than a day"),
+        (json!({"exp": now + 86_401, "iat": null}), "it lives longer than a day"),
+        (json!({"exp": now + 86_401, "iat": null, "nbf": null}), "it lives longer than a day"),
+        (json!({"exp": 253_402_300_799_i64}), "it lives longer than a day"),
+        (json!({"nbf": now + 61}), "it is not valid yet"),
+        (json!({"iat": now + 61}), "it is not valid yet"),
+        (json!({"iat": "now"}), "one of its times is none"),
+        (json!({"aud": "other"}), "it is for another audience"),
+        (json!({"aud": "Tokenwell"}), "it is for another audience"),
+        (json!({"aud": ["other"]}), "it is for another audience"),
+        (json!({"aud": []}), "it is for another audience"),
+        (json!({"aud": null}), "it is for another audience"),
+        (json!({"iss": "http://127.0.0.1:1"}), "its issuer is not one that is trusted"),
+        (json!({"iss": format!("{}/", stage.issuer.name())}), "its issuer is not one that is trusted"),
+        (json!({"iss": null}), "its issuer is not one that is trusted"),
+        (json!({"iss": [stage.issuer.name()]}), "its issuer is not one that is trusted"),
+        (json!({"sub": null}), "it does not say whose it is"),
+        (json!({"sub": ""}), "it does not say whose it is"),
+        (json!({"sub": "a".repeat(1025)}), "it does not say whose it is"),
+    ] {
+        let refused = stage.read(&stage.signer.sign(&stage.but(&claims))).await;
+        assert!(refused.is_err(), "let through: {claims}");
+        Stage::assert_invalid(refused, problem);
+    }
+    assert_eq!(stage.issuer.asked(KEYS), 0, "nobody is asked about what does not fit anyway");
+    for subject in ["system:serviceaccount:prod:billing2", "system:serviceaccount:prod:*", "SYSTEM:x", " "] {
+        let refused = stage.read(&stage.signer.sign(&stage.but(&json!({"sub": subject})))).await;
+        assert_refused(refused, Code::Unauthenticated, "CALLER_UNKNOWN");
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_signature_proves_nothing_is_refused() -> TestResult {
+    let stage = Stage::new().await;
+    let (signer, claims) = (&stage.signer, stage.claims());
+    let good = signer.sign(&claims);
+    stage.read(&good).await?;
+    let parts: Vec<_> = good.split('.').collect();
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+
+    let not_theirs = "its signature does not hold";
+    let other = Signer::new("one").sign(&claims);
+    Stage::assert_invalid(stage.read(&other).await, not_theirs);
+    let more = part(&stage.but(&json!({"sub": "somebody else"})));
+    Stage::assert_invalid(stage.read(&format!("{}.{more}.{}", parts[0], parts[2])).await, not_theirs);
+    let header = part(&json!({"alg": "ES256", "kid": "one"}));
+    Stage::assert_invalid(stage.read(&format!("{header}.{}.{}", parts[1], parts[2])).await, not_theirs);
+    Stage::assert_invalid(stage.read(&format!("{}.{}.", parts[0], parts[1])).await, not_theirs);
+    let half = &parts[2][..43];
+    Stage::assert_invalid(stage.read(&format!("{}.{}.{half}", parts[0], parts[1])).await, not_theirs);
+    // r = s = 0, which broken verifiers take (CVE-2022-21449).
+    let zeros = URL_SAFE_NO_PAD.encode([0; 64]);
+    Stage::assert_invalid(stage.read(&format!("{}.{}.{zeros}", parts[0], parts[1])).await, not_theirs);
+
+    let algorithm = "its algorithm is not one that its issuer may use";
+    for name in
+        ["none", "None", "NONE", "nOnE", "HS256", "HS384", "HS512", "ES384", "PS256", "ES256K", "es256", ""]
+    {
+        let header = part(&json!({"alg": name, "kid": "one"}));
+        for signature in ["", parts[2]] {
+            let refused = stage.read(&format!("{header}.{}.{signature}", parts[1])).await;
+            Stage::assert_invalid(refused, algorithm);
+        }
+    }
+    // Signed with what everybody knows: the public key as the secret of an HMAC.
+    let message = format!("{}.{}", part(&json!({"alg": "HS256", "kid": "one"})), parts[1]);
+    let mut mac = Hmac::<Sha256>::new_from_slice(signer.jwk.to_string().as_bytes())?;
+    mac.update(message.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    Stage::assert_invalid(stage.read(&format!("{message}.{signature}")).await, algorithm);
+
+    for (header, problem) in [
+        (json!({"alg": null}), algorithm),
+        (json!({"alg": ["ES256"]}), algorithm),
+        (json!({"typ": "logout+jwt"}), "it is of another type"),
+        (json!({"typ": "dpop+jwt"}), "it is of another type"),
+        (json!({"typ": 1}), "it is of another type"),
+        (json!({"crit": ["exp"]}), "it asks for more than is understood"),
+        (json!({"kid": 1}), "its key is none of its issuer's"),
+        (json!({"kid": ""}), "its key is none of its issuer's"),
+        (json!({"kid": "../one"}), "its key is none of its issuer's"),
+    ] {
+        let mut whole = signer.header();
+        change(&mut whole, &header);
+        Stage::assert_invalid(stage.read(&signer.sign_parts(&whole, &claims)).await, problem);
+    }
+    // A key that the token brings along is nobody's.
+    let stranger = Signer::new("stranger");
+    let mut header = stranger.header();
+    change(&mut header, &json!({"jwk": stranger.jwk, "jku": "https://stranger.example/keys", "kid": null}));
+    Stage::assert_invalid(stage.read(&stranger.sign_parts(&header, &claims)).await, not_theirs);
+
+    for token in ["a.b.c", "..", &good.replace('.', "..")[..good.len()], &format!("{good}=")] {
+        let refused = stage.read(token).await;
+        assert!(refused.is_err(), "let through: {token}");
+    }
+    Stage::assert_invalid(stage.read("a.b.c").await, "it is no JWT");
+    for token in ["a.b", "a.b.c.d", "eyJhbGciOiJub25lIn0"] {
+        assert_refused(stage.read(token).await, Code::Unauthenticated, "API_KEY_INVALID");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_of_every_usual_kind_are_known() -> TestResult {
+    let stage = Stage::new().await;
+    let rsa = Signer::rsa("rsa", Algorithm::RS256, &rsa_key(2048));
+    let small = Signer::rsa("small", Algorithm::RS256, &rsa_key(1024));
+    let edwards = Signer::of("edwards", Algorithm::EdDSA);
+    let p384 = Signer::of("p384", Algorithm::ES384);
+    let mut encrypts = Signer::new("encrypts");
+    encrypts.jwk["use"] = "enc".into();
+    let mut other = Signer::new("other");
+    other.jwk["alg"] = "ES384".into();
+    let mut plain = Signer::new("plain");
+    change(&mut plain.jwk, &json!({"use": null, "alg": null}));
+    stage.issuer.have(&[&small, &encrypts, &other, &rsa, &edwards, &p384, &plain]);
+    let mut set = json!({"keys": [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "secret"},
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA", "kid": "later"}, 7,
+    ]});
+    let known = [&small, &encrypts, &other, &rsa, &edwards, &p384, &plain];
+    set["keys"].as_array_mut().unwrap().extend(known.map(|it| it.jwk.clone()));
+    stage.issuer.tell(KEYS, set);
+    for signer in [&rsa, &edwards, &plain] {
+        stage.read(&signer.sign(&stage.claims())).await?;
+    }
+    for signer in [&small, &encrypts, &other] {
+        let refused = stage.read(&signer.sign(&stage.claims())).await;
+        Stage::assert_invalid(refused, "its key is none of its issuer's");
+    }
+    let refused = stage.read(&p384.sign(&stage.claims())).await;
+    Stage::assert_invalid(refused, "its algorithm is not one that its issuer may use");
+    // Who names no key has to be of an issuer who has but one of the kind.
+    let unnamed = |signer: &Signer| {
+        let mut header = signer.header();
+        change(&mut header, &json!({"kid": null}));
+        signer.sign_parts(&header, &stage.claims())
+    };
+    stage.read(&unnamed(&edwards)).await?;
+    stage.issuer.have(&[&stage.signer, &plain]);
+    stage.server.clock.advance(Duration::HOUR);
+    Stage::assert_invalid(stage.read(&unnamed(&plain)).await, "its key is none of its issuer's");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_issuer_may_use_what_is_said_of_it() -> TestResult {
+    let stage = Stage::with("algorithms = [\"ES384\"]", true).await;
+    let p384 = Signer::of("p384", Algorithm::ES384);
+    stage.issuer.have(&[&stage.signer, &p384]);
+    stage.read(&p384.sign(&stage.claims())).await?;
+    let refused = stage.read(&stage.signer.sign(&stage.claims())).await;
+    Stage::assert_invalid(refused, "its algorithm is not one that its issuer may use");
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_can_be_replaced() -> TestResult {
+    let stage = Stage::new().await;
+    let (old, new) = (&stage.signer, Signer::new("two"));
+    let token = |signer: &Signer| signer.sign(&stage.claims());
+    stage.read(&token(old)).await?;
+
+    // Both, for a while; then the old one is gone.
+    stage.issuer.have(&[old, &new]);
+    stage.wait();
+    stage.read(&token(&new)).await?;
+    stage.read(&token(old)).await?;
+    assert_eq!(stage.issuer.asked(KEYS), 2);
+    stage.issuer.have(&[&new]);
+    stage.server.clock.advance(Duration::minutes(5));
+    stage.read(&token(&new)).await?;
+    let gone = async || stage.read(&token(old)).await;
+    let refused = until(gone, Result::is_err).await;
+    Stage::assert_invalid(refused, "its key is none of its issuer's");
+    assert_eq!(stage.issuer.asked(KEYS), 3);
+    Ok(())
+}
+
+/// Anybody can make up tokens: an issuer does not hear of each.
+#[tokio::test]
+async fn unknown_keys_are_asked_for_now_and_then_only() -> TestResult {
+    let stage = Stage::new().await;
+    stage.read(&stage.signer.sign(&stage.claims())).await?;
+    stage.wait();
+    for asked in 2..4 {
+        let calls = (0..50).map(|index| {
+            let signer = Signer::new(&format!("unknown-{index}"));
+            let token = signer.sign(&stage.claims());
+            let channel = stage.channel.clone();
+            async move { read(&channel, Some(&token)).await }
+        });
+        for refused in futures::future::join_all(calls).await {
+            Stage::assert_invalid(refused, "its key is none of its issuer's");
+        }
+        assert_eq!(stage.issuer.asked(KEYS), asked);
+        stage.wait();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_is_done_without_for_an_hour() -> TestResult {
+    let stage = Stage::new().await;
+    let token = || stage.signer.sign(&stage.claims());
+    stage.issuer.set_down(true);
+    for _ in 0..2 {
+        let refusal = assert_refused(stage.read(&token()).await, Code::Unavailable, "ISSUER_UNAVAILABLE");
+        assert_eq!(refusal.metadata["issuer"], stage.issuer.name());
+        assert!(refusal.retry.is_some());
+    }
+    assert_eq!(stage.issuer.asked(METADATA), 1, "it is left alone for a while");
+    stage.issuer.set_down(false);
+    stage.wait();
+    stage.read(&token()).await?;
+
+    stage.issuer.set_down(true);
+    let asked = stage.issuer.asked(METADATA);
+    for _ in 0..5 {
+        stage.server.clock.advance(Duration::minutes(11));
+        stage.read(&token()).await?;
+    }
+    // Whoever is asked is asked beside the calls, which do not wait.
+    until(async || stage.issuer.asked(METADATA), |now| *now > asked).await;
+    stage.server.clock.advance(Duration::minutes(5));
+    assert_refused(stage.read(&token()).await, Code::Unavailable, "ISSUER_UNAVAILABLE");
+    stage.issuer.set_down(false);
+    stage.wait();
+    stage.read(&token()).await?;
+    Ok(())
+}
+
+/// A caller who goes away does not keep the others from their answer.
+#[tokio::test]
+async fn keys_are_fetched_though_their_caller_goes_away() -> TestResult {
+    let stage = Stage::new().await;
+    let token = stage.signer.sign(&stage.claims());
+    for _ in 0..20 {
+        let call = tokio::time::timeout(std::time::Duration::from_micros(500), stage.read(&token));
+        drop(call.await);
+    }
+    until(async || stage.read(&token).await.is_ok(), |taken| *taken).await;
+    assert_eq!(stage.issuer.asked(KEYS), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn metadata_has_to_be_the_issuers_own() -> TestResult {
+    let stage = Stage::new().await;
+    let name = stage.issuer.name();
+    let keys = format!("{name}/keys");
+    for document in [
+        json!({"issuer": format!("{name}/"), "jwks_uri": keys}),
+        json!({"issuer": "http://127.0.0.1:1", "jwks_uri": keys}),
+        json!({"jwks_uri": keys}),
+        json!({"issuer": name}),
+        json!({"issuer": name, "jwks_uri": "http://issuer.example/keys"}),
+        json!({"issuer": name, "jwks_uri": "file:///etc/passwd"}),
+        json!({"issuer": name, "jwks_uri": "https://169.254.169.254/keys"}),
+        json!("nothing"),
+    ] {
+        stage.issuer.tell(METADATA, document);
+        let refused = stage.read(&stage.signer.sign(&stage.claims())).await;
+        assert_refused(refused, Code::Unavailable, "ISSUER_UNAVAILABLE");
+        stage.wait();
+    }
+    assert_eq!(stage.issuer.asked(KEYS), 0);
+    stage.issuer.tell(METADATA, json!({"issuer": name, "jwks_uri": format!("{name}/elsewhere")}));
+    stage.issuer.tell("elsewhere", json!({"keys": [stage.signer.jwk]}));
+    stage.read(&stage.signer.sign(&stage.claims())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn keys_can_be_where_the_file_says() -> TestResult {
+    let elsewhere = Issuer::start(&[]).await;
+    let stage = Stage::with(&format!("jwks_uri = \"{}/keys\"", elsewhere.name()), true).await;
+    elsewhere.have(&[&stage.signer]);
+    stage.read(&stage.signer.sign(&stage.claims())).await?;
+    assert_eq!((stage.issuer.asked(METADATA), stage.issuer.asked(KEYS)), (0, 0));
+    Ok(())
+}
+
+/// The rules of the one way out hold.
+#[tokio::test]
+async fn an_issuer_on_this_machine_is_not_called_outside_of_development() {
+    let stage = Stage::with("allow_private_addresses = true", false).await;
+    let refused = stage.read(&stage.signer.sign(&stage.claims())).await;
+    assert_refused(refused, Code::Unavailable, "ISSUER_UNAVAILABLE");
+    assert_eq!(stage.issuer.asked(METADATA), 0);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_and_with_its_caller() -> TestResult {
+    let stage = Stage::new().await;
+    let short = stage.but(&json!({"exp": stage.claims()["iat"].as_i64().unwrap() + 60}));
+    let stream = watch(&stage.channel, Some(&stage.signer.sign(&short))).await?;
+    let stays = watch(&stage.channel, Some(&stage.signer.sign(&stage.claims()))).await?;
+    stage.server.clock.advance(Duration::seconds(120));
+    Stage::assert_invalid(end(stream).await, "it has expired");
+
+    let path = stage.file.path().join("callers.toml");
+    fs::write(path, callers(&stage.issuer, "").replace(SUBJECT, "somebody else")).unwrap();
+    assert_refused(end(stays).await, Code::Unauthenticated, "CALLER_UNKNOWN");
+    let refused = stage.read(&stage.signer.sign(&stage.claims())).await;
+    assert_refused(refused, Code::Unauthenticated, "CALLER_UNKNOWN");
+    // The issuer is the same, so that its keys are known.
+    assert_eq!(stage.issuer.asked(KEYS), 1);
+    Ok(())
+}
