@@ -58,18 +58,26 @@ async fn tls_is_spoken_and_nothing_else() -> TestResult {
 #[tokio::test]
 async fn nothing_older_than_tls_1_2_is_spoken() {
     let stage = Stage::new(Setting::default()).await;
-    // A ClientHello (RFC 4346, section 7.4.1.2) with the two cipher suites that every version has.
+    // A ClientHello (RFC 5246, section 7.4.1.2) that lacks nothing, whatever version it is of.
     let hello = |version: [u8; 2]| {
         let mut body = version.to_vec();
         body.extend([7; 32]);
-        body.extend([0, 0, 4, 0xc0, 0x2f, 0xc0, 0x14, 1, 0]);
+        // No session, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, no compression, signature algorithms, groups.
+        body.extend([0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 20]);
+        body.extend([0, 13, 0, 6, 0, 4, 4, 3, 8, 4, 0, 10, 0, 6, 0, 4, 0, 29, 0, 23]);
         let length = u8::try_from(body.len()).unwrap();
         [&[0x16, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat()
     };
-    for version in [[3, 0], [3, 1], [3, 2]] {
+    for (version, spoken) in [([3, 0], false), ([3, 1], false), ([3, 2], false), ([3, 3], true)] {
         let mut stream = TcpStream::connect(stage.server.addresses.grpc).await.unwrap();
         stream.write_all(&hello(version)).await.unwrap();
-        let mut said = Vec::new();
+        let mut said = vec![0; 7];
+        timeout(PATIENCE, stream.read_exact(&mut said)).await.unwrap().unwrap();
+        if spoken {
+            // A ServerHello.
+            assert_eq!((said[0], said[5]), (22, 2), "{said:?}");
+            continue;
+        }
         timeout(PATIENCE, stream.read_to_end(&mut said)).await.unwrap().unwrap();
         // A fatal alert, `protocol_version`, and nothing else.
         assert!(said.len() == 7 && said[0] == 21 && said[5..] == [2, 70], "{version:?}: {said:?}");

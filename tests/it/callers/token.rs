@@ -56,7 +56,8 @@ impl Stage {
         first.connect("sandbox", "ada").await;
         let key = first.key.clone();
         first.stop().await;
-        let options = Options { callers_file: Some(path), loopback, ..Options::with(&clock, &provider) };
+        let mut options = Options { callers_file: Some(path), loopback, ..Options::with(&clock, &provider) };
+        options.http.loopback = loopback;
         let mut server = TestServer::start(&database, options).await;
         server.key = key;
         let channel = server.channel_with(None);
@@ -209,7 +210,7 @@ async fn a_token_whose_signature_proves_nothing_is_refused() -> TestResult {
     let header = part(&json!({"alg": "ES256", "kid": "one"}));
     Stage::assert_invalid(stage.read(&format!("{header}.{}.{}", parts[1], parts[2])).await, not_theirs);
     Stage::assert_invalid(stage.read(&format!("{}.{}.", parts[0], parts[1])).await, not_theirs);
-    let half = &parts[2][..43];
+    let half = &parts[2][..40];
     Stage::assert_invalid(stage.read(&format!("{}.{}.{half}", parts[0], parts[1])).await, not_theirs);
     // r = s = 0, which broken verifiers take (CVE-2022-21449).
     let zeros = URL_SAFE_NO_PAD.encode([0; 64]);
