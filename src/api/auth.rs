@@ -15,7 +15,7 @@ use super::{
     watch::{Messages, answer},
 };
 use crate::{
-    flow::{BeginInput, CompleteInput, Completed, Completer, FlowWatch, Flows, Outcome},
+    flow::{BeginInput, CompleteInput, Completed, Completer, Expected, FlowWatch, Flows, Outcome},
     model::{Caller, ConnectionId, Error, ExposeSecret as _, IntegrationId, Result, Uuid},
     provider::CallbackQuery,
 };
@@ -79,8 +79,8 @@ impl AuthService for Service {
             None => Completer::Backend(super::caller(&request)?.project_id().clone()),
         };
         let work = async {
-            let input = complete_input(request.into_inner())?;
-            self.flows.complete(&completer, input).await
+            let (input, expected) = complete_input(request.into_inner())?;
+            self.flows.complete(&completer, input, &expected).await
         };
         work.await.map(|it| Response::new(pb_completed(it))).map_err(|error| status(&error))
     }
@@ -100,17 +100,26 @@ fn begin_input(request: BeginRequest, proof: &SignatureVerified) -> Result<Begin
         user_scopes: request.user_scopes,
         metadata: request.metadata.map(|object| metadata(Some(object))).transpose()?,
         return_url: non_empty(request.return_url),
-        signature: proof.once().cloned(),
+        proven: proof.proven().clone(),
     })
 }
 
-fn complete_input(request: CompleteRequest) -> Result<CompleteInput> {
+fn complete_input(request: CompleteRequest) -> Result<(CompleteInput, Expected)> {
     match request.end {
-        Some(End::Callback(callback)) => Ok(CompleteInput::Callback(CallbackQuery::parse(&callback.query)?)),
-        Some(End::Confirmation(confirmation)) => Ok(CompleteInput::Confirmation {
-            flow_id: flow_id("confirmation.flow_id", &confirmation.flow_id)?,
-            code: confirmation.code.into(),
-        }),
+        Some(End::Callback(callback)) => Ok((
+            CompleteInput::Callback(CallbackQuery::parse(&callback.query)?),
+            Expected { integration_id: callback.integration_id, connection_id: callback.connection_id },
+        )),
+        Some(End::Confirmation(confirmation)) => Ok((
+            CompleteInput::Confirmation {
+                flow_id: flow_id("confirmation.flow_id", &confirmation.flow_id)?,
+                code: confirmation.code.into(),
+            },
+            Expected {
+                integration_id: confirmation.integration_id,
+                connection_id: confirmation.connection_id,
+            },
+        )),
         None => Err(Error::field("end", "is missing: give the callback or a confirmation")),
     }
 }

@@ -148,7 +148,7 @@ impl Door {
 
     /// Ends a flow with a callback.
     pub async fn complete(&self, query: &str, gateway: GatewayCaller) -> Result<Ended, Failed> {
-        let end = Some(End::Callback(Callback { query: query.to_owned() }));
+        let end = Some(End::Callback(Callback { query: query.to_owned(), ..Callback::default() }));
         let mut request = Request::new(CompleteRequest { end });
         request.extensions_mut().insert(gateway);
         let response = self.client().complete(request).await.map_err(|status| Failed::new(&status))?;

@@ -149,6 +149,10 @@ fn map(error: &Error) -> Mapped {
         Error::FlowNotFound => plain(NotFound),
         Error::IntegrationAlreadyExists(id) => with(AlreadyExists, &[("integration_id", id.as_str())]),
         Error::ProjectAlreadyExists(id) => with(AlreadyExists, &[("project_id", id.as_str())]),
+        Error::ConnectionAlreadyExists { integration, connection } => with(
+            AlreadyExists,
+            &[("integration_id", integration.as_str()), ("connection_id", connection.as_str())],
+        ),
         Error::FlowExpired => plain(FailedPrecondition),
         Error::BrowserMismatch => plain(PermissionDenied),
         Error::CallbackInvalid(_) => plain(InvalidArgument),

@@ -15,7 +15,9 @@ const REVOKE_INTERVAL: Duration = Duration::from_secs(10);
 const DELIVER_INTERVAL: Duration = Duration::from_secs(1);
 /// What this server does is committed a moment after it is recorded.
 const SETTLE: Duration = Duration::from_millis(50);
-/// Parked codes live a minute, so about as often.
+/// A parked code lives a minute, and is gone not much later.
+const WIPE_INTERVAL: Duration = Duration::from_secs(10);
+/// What is old is deleted this often.
 const PURGE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Starts all of it.
@@ -25,6 +27,8 @@ pub(super) fn spawn(chores: &mut JoinSet<()>, flows: &Flows, stopping: &Cancella
     let revoke = |flows: Flows| async move { flows.revoke_due().await.map(|count| count as u64) };
     chores.spawn(every(REVOKE_INTERVAL, "revoke tokens", flows.clone(), stopping.clone(), revoke));
     chores.spawn(deliver(flows.clone(), stopping.clone()));
+    let wipe = |flows: Flows| async move { flows.wipe_expired().await };
+    chores.spawn(every(WIPE_INTERVAL, "wipe expired flows", flows.clone(), stopping.clone(), wipe));
     let purge = |flows: Flows| async move { flows.purge().await };
     chores.spawn(every(PURGE_INTERVAL, "delete expired flows", flows.clone(), stopping.clone(), purge));
 }

@@ -1,6 +1,7 @@
 //! `tokenwell sign`.
 
 use std::{
+    env::VarError,
     io::{IsTerminal as _, Read as _},
     path::{Path, PathBuf},
 };
@@ -42,13 +43,14 @@ pub(super) struct SignArgs {
     #[arg(long, default_value = "v2")]
     scheme: Scheme,
     /// The project. A v2 signature covers it.
-    #[arg(long, default_value = "default")]
-    project: String,
+    /// Without it, `default`.
+    #[arg(long)]
+    project: Option<String>,
     /// In how many seconds a v2 signature expires. A project takes 600 at the most, unless its setting `hmac.max_lifetime` says
-    /// otherwise.
-    #[arg(long, default_value_t = SIGNATURE_LIFETIME.whole_seconds().unsigned_abs(), value_name = "SECONDS",
+    /// otherwise. Without it, 600.
+    #[arg(long, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=MAX_SIGNATURE_LIFETIME.whole_seconds().unsigned_abs()))]
-    expires_in: u64,
+    expires_in: Option<u64>,
     /// When it expires, in Unix seconds, instead.
     #[arg(long, value_name = "UNIX_SECONDS", conflicts_with = "expires_in",
           value_parser = clap::value_parser!(i64).range(1..=999_999_999_999))]
@@ -98,20 +100,21 @@ enum KeyEncoding {
 
 /// Makes a signature and prints it.
 pub(super) fn run(args: &SignArgs) -> Result<(), Failure> {
-    ProjectId::parse(&args.project)?;
+    let project = args.project.as_deref().unwrap_or("default");
+    ProjectId::parse(project)?;
     IntegrationId::parse(&args.integration)?;
     if !args.connection.is_empty() {
         ConnectionId::parse(&args.connection)?;
     }
     if args.scheme == Scheme::V1 && args.covers_more() {
         return Err(
-            "a v1 signature covers the two ids only: leave the other fields out, or sign with v2".into()
+            "a v1 signature covers the two ids only, for ever: leave the other fields and times out, or sign with v2".into()
         );
     }
     let (config, params) =
         (map("--config", &args.config)?, map("--authorization-param", &args.authorization_param)?);
     let signed = Signed {
-        project_id: &args.project,
+        project_id: project,
         integration_id: &args.integration,
         connection_id: &args.connection,
         connection_config: &config,
@@ -128,7 +131,8 @@ pub(super) fn run(args: &SignArgs) -> Result<(), Failure> {
                 Some(nonce) => nonce.clone(),
                 None => token(&OsRandom)?.expose_secret().to_owned(),
             };
-            let lifetime = Duration::seconds(i64::try_from(args.expires_in)?);
+            let lifetime = args.expires_in.map(i64::try_from).transpose()?;
+            let lifetime = lifetime.map_or(SIGNATURE_LIFETIME, Duration::seconds);
             let expiry = args.expiry.unwrap_or_else(|| (SystemClock.now() + lifetime).unix_timestamp());
             let signature = signed.sign_v2(&key, expiry, &nonce);
             serde_json::json!({ "signature": signature, "expiry": expiry, "nonce": nonce })
@@ -144,13 +148,19 @@ pub(super) fn run(args: &SignArgs) -> Result<(), Failure> {
 impl SignArgs {
     fn covers_more(&self) -> bool {
         let lists = [&self.scope, &self.user_scope].iter().any(|list| !list.is_empty());
+        let times = self.expires_in.is_some() || self.expiry.is_some();
         let maps = [&self.config, &self.authorization_param].iter().any(|map| !map.is_empty());
-        lists || maps || !self.return_url.is_empty() || self.nonce.is_some() || self.expiry.is_some()
+        lists
+            || maps
+            || times
+            || !self.return_url.is_empty()
+            || self.nonce.is_some()
+            || self.project.is_some()
     }
 }
 
 fn key(args: &SignArgs) -> Result<HmacKey, Failure> {
-    let text = match (&args.key_file, from_environment()) {
+    let text = match (&args.key_file, from_environment()?) {
         (Some(path), _) if path == Path::new(STDIN) => from_stdin()?,
         (Some(path), _) => {
             let read = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -163,7 +173,12 @@ fn key(args: &SignArgs) -> Result<HmacKey, Failure> {
         (None, None) => from_stdin()?,
     };
     let key = match args.key_encoding {
-        KeyEncoding::Base64 => STANDARD.decode(text.trim_ascii()).ok(),
+        // Many tools break its lines.
+        KeyEncoding::Base64 => {
+            let whole: Zeroizing<Vec<u8>> =
+                Zeroizing::new(text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
+            STANDARD.decode(&*whole).ok()
+        }
         KeyEncoding::Hex => hex::decode(text.trim_ascii()).ok(),
         KeyEncoding::Text => Some(text.strip_suffix(b"\n").unwrap_or(&text).to_vec()),
     };
@@ -178,8 +193,13 @@ fn key(args: &SignArgs) -> Result<HmacKey, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a variable that must not be a flag, too")]
-fn from_environment() -> Option<Zeroizing<Vec<u8>>> {
-    std::env::var(KEY_VARIABLE).ok().map(|text| Zeroizing::new(text.into_bytes()))
+fn from_environment() -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    match std::env::var(KEY_VARIABLE) {
+        Ok(text) => Ok(Some(Zeroizing::new(text.into_bytes()))),
+        Err(VarError::NotPresent) => Ok(None),
+        // Its error would show it.
+        Err(VarError::NotUnicode(_)) => Err(format!("{KEY_VARIABLE} is not UTF-8").into()),
+    }
 }
 
 fn from_stdin() -> Result<Zeroizing<Vec<u8>>, Failure> {

@@ -1,6 +1,8 @@
 //! Begin: from a wish to a page to open; and the opening of that page, which binds the browser.
 
-use url::form_urlencoded;
+mod check;
+
+use check::{Asked, check};
 
 use super::{
     Flows,
@@ -8,17 +10,14 @@ use super::{
 };
 use crate::{
     model::{
-        Caller, Completion, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, FieldViolation, Flow,
-        GrantType, Integration, IntegrationId, KeyKind, MAX_AUTHORIZATION_PARAMS, Metadata, OffsetDateTime,
-        Result, SecretString, Settings, SignatureUse, StringMap, Uuid, check_scopes, digest,
-        return_url_allowed, token, uuid_v7,
+        Caller, ConnectionId, Error, ExposeSecret as _, FLOW_TTL, Flow, GrantType, Integration,
+        IntegrationId, KeyKind, Metadata, OffsetDateTime, Proven, Result, SecretString, StringMap, Uuid,
+        digest, token, uuid_v7,
     },
     oauth::{Authorization, OAuthClient, Registration, RequestToken},
     provider::Provider,
     store::NewFlow,
 };
-
-const MAX_PARAM_BYTES: usize = 2048;
 
 /// Which account to connect, and how. Its config may hold secrets, so it has no `Debug`.
 #[derive(Clone)]
@@ -39,8 +38,8 @@ pub struct BeginInput {
     pub metadata: Option<Metadata>,
     /// Where the browser goes afterwards.
     pub return_url: Option<String>,
-    /// Its signature, if that is good for one flow only.
-    pub signature: Option<SignatureUse>,
+    /// What its signature proves.
+    pub proven: Proven,
 }
 
 /// A flow that has begun.
@@ -100,7 +99,8 @@ impl Flows {
         let integration = self.integration_of(project, &input.integration_id).await?;
         let provider = self.provider(&integration)?;
         let settings = self.settings_of(project).await?;
-        check(caller, &input, &provider, &settings)?;
+        let asked = Asked { caller, input: &input, provider: &provider, integration: &integration };
+        check(&asked, &settings)?;
 
         let grant_type = provider.flow_grant_type().ok_or_else(|| unsupported(&provider, "a flow"))?;
         let config = provider.read_config(&input.connection_config)?;
@@ -129,12 +129,20 @@ impl Flows {
             metadata: input.metadata.clone(),
             return_url: input.return_url.clone(),
             completion: settings.completion,
+            may_replace: caller.kind() == KeyKind::Secret || input.proven != Proven::Nothing,
             browser_digest: None,
             authorization_url: SecretString::default(),
             parked_query: None,
             create_time: now,
             expire_time: now + FLOW_TTL,
         };
+        let asks_provider = grant_type == GrantType::OAuth1 || provider.discovery();
+        if let (true, Some(signature)) = (asks_provider, input.proven.once())
+            && self.store().has_flow_of(signature).await?
+        {
+            // It would be refused in the end, but the provider would have been asked.
+            return Err(Error::SignatureReplayed);
+        }
         let registration =
             Registration { provider: &provider, integration: &integration, config: &flow.config };
         let page = match grant_type {
@@ -149,7 +157,7 @@ impl Flows {
                 state: &page.state,
                 connect_token: &connect_token,
                 browser_binding: settings.browser_binding,
-                signature: input.signature.as_ref(),
+                signature: input.proven.once(),
             })
             .await?;
         let connect_url =
@@ -220,77 +228,6 @@ impl Flows {
         let RequestToken { token, secret } = request_token;
         Ok(ProviderPage { url, state: token, request_token_secret: Some(secret) })
     }
-}
-
-fn check(caller: &Caller, input: &BeginInput, provider: &Provider, settings: &Settings) -> Result<()> {
-    let mut bad = Vec::new();
-    if input.authorization_params.len() > MAX_AUTHORIZATION_PARAMS {
-        bad.push(FieldViolation::new("authorization_params", "are too many: expected at most 32"));
-    }
-    let unfit = |(name, value): (&String, &String)| {
-        !(1..=64).contains(&name.len())
-            || !name.bytes().all(|b| b.is_ascii_graphic())
-            || value.len() > MAX_PARAM_BYTES
-            || value.chars().any(char::is_control)
-    };
-    if input.authorization_params.iter().any(unfit) {
-        bad.push(FieldViolation::new(
-            "authorization_params",
-            "are malformed: expected names of 1 to 64 printable ASCII characters and values of at most 2,048 bytes without control characters",
-        ));
-    }
-    for (field, scopes) in [("scopes", &input.scopes), ("user_scopes", &input.user_scopes)] {
-        if let Err(problem) = check_scopes(scopes) {
-            bad.push(FieldViolation::new(field, problem));
-        }
-    }
-    if !input.user_scopes.is_empty() && provider.user_scope_param().is_none() {
-        bad.push(FieldViolation::new(
-            "user_scopes",
-            format!("are not known to `{}`: leave them out", provider.id()),
-        ));
-    }
-    if input.metadata.is_some() && caller.kind() == KeyKind::Publishable {
-        bad.push(FieldViolation::new(
-            "metadata",
-            "cannot be set with a publishable key: set it from a backend",
-        ));
-    }
-    if caller.kind() == KeyKind::Publishable {
-        bad.extend(provider.secret_fields(&input.connection_config).map(|name| {
-            let field = format!("connection_config.{name}");
-            FieldViolation::new(
-                field,
-                "is secret and cannot be set with a publishable key: set it from a backend",
-            )
-        }));
-    }
-    if !bad.is_empty() {
-        return Err(Error::FieldInvalid(bad));
-    }
-    provider.check_authorization_params(&input.authorization_params)?;
-    if input.return_url.as_deref().is_some_and(holds_our_params) {
-        return Err(Error::field(
-            "return_url",
-            "holds a parameter `tokenwell_...`, which tokenwell adds itself",
-        ));
-    }
-    match &input.return_url {
-        Some(url) if !return_url_allowed(url, &settings.allowed_return_urls) => {
-            Err(Error::ReturnUrlNotAllowed)
-        }
-        None if settings.completion == Completion::Confirm => Err(Error::field(
-            "return_url",
-            "is missing: the project confirms flows, and the browser brings the confirmation there",
-        )),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Whether a return URL says already what only the gateway may say.
-fn holds_our_params(url: &str) -> bool {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name.starts_with("tokenwell_"))
 }
 
 /// The Begin's scopes, else the integration's, else the provider's.

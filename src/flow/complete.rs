@@ -54,6 +54,15 @@ pub enum CompleteInput {
     },
 }
 
+/// What whoever ends a flow knows of it by himself. Nothing that is empty is compared.
+#[derive(Debug, Clone, Default)]
+pub struct Expected {
+    /// Its integration.
+    pub integration_id: String,
+    /// Its connection.
+    pub connection_id: String,
+}
+
 /// A flow that has ended, or waits.
 #[derive(Debug, Clone)]
 pub struct Completed {
@@ -91,10 +100,17 @@ pub(super) struct Redeemable {
 
 impl Flows {
     /// Ends a flow, or parks it for the confirmation that its project asks for.
-    pub async fn complete(&self, completer: &Completer, input: CompleteInput) -> Result<Completed> {
+    pub async fn complete(
+        &self,
+        completer: &Completer,
+        input: CompleteInput,
+        expected: &Expected,
+    ) -> Result<Completed> {
         match input {
-            CompleteInput::Callback(query) => self.callback(completer, &query).await,
-            CompleteInput::Confirmation { flow_id, code } => self.confirm(completer, flow_id, &code).await,
+            CompleteInput::Callback(query) => self.callback(completer, &query, expected).await,
+            CompleteInput::Confirmation { flow_id, code } => {
+                self.confirm(completer, flow_id, &code, expected).await
+            }
         }
     }
 
@@ -114,10 +130,18 @@ impl Flows {
         }
     }
 
-    async fn callback(&self, completer: &Completer, query: &CallbackQuery) -> Result<Completed> {
+    async fn callback(
+        &self,
+        completer: &Completer,
+        query: &CallbackQuery,
+        expected: &Expected,
+    ) -> Result<Completed> {
         let (state, oauth1) = state_of(query)?;
         let flow = self.store().get_flow_by_state(state).await?;
-        let fits = |flow: &Flow| belongs(flow, completer) && oauth1 == (flow.grant_type == GrantType::OAuth1);
+        let fits = |flow: &Flow| {
+            let same_protocol = oauth1 == (flow.grant_type == GrantType::OAuth1);
+            same_protocol && self.belongs(flow, completer) && expected.fits(flow)
+        };
         let flow = flow.filter(fits).ok_or(Error::FlowNotFound)?;
         let ended = self.end(&flow, completer, query).await;
         ended.map_err(|error| error.in_flow(flow.reference()))
@@ -180,10 +204,16 @@ impl Flows {
         Ok(completed(flow, Outcome::AwaitingConfirmation(confirmation)))
     }
 
-    async fn confirm(&self, completer: &Completer, id: Uuid, code: &SecretString) -> Result<Completed> {
+    async fn confirm(
+        &self,
+        completer: &Completer,
+        id: Uuid,
+        code: &SecretString,
+        expected: &Expected,
+    ) -> Result<Completed> {
         let Completer::Backend(project) = completer else { return Err(Error::FlowNotFound) };
         let flow = self.store().get_parked_flow(project, id, code.expose_secret()).await?;
-        let flow = flow.ok_or(Error::FlowNotFound)?;
+        let flow = flow.filter(|flow| expected.fits(flow)).ok_or(Error::FlowNotFound)?;
         let reference = flow.reference();
         let ended = async {
             if flow.expire_time <= self.now() {
@@ -237,16 +267,27 @@ impl Flows {
         let endpoints = endpoints.map_err(|failure| client_failed(failure, provider))?;
         provider.check_issuer(query, endpoints.issuer(), endpoints.requires_issuer())
     }
+
+    /// Whether this completer may end this flow at all: what it may not looks like what is not there.
+    fn belongs(&self, flow: &Flow, completer: &Completer) -> bool {
+        match completer {
+            Completer::Backend(project) => flow.project_id == *project,
+            // For callback URLs that several integrations share. A flow with a route of its own comes back there, or not at all.
+            Completer::Gateway { route: None, .. } => {
+                flow.redirect_uri != self.own_callback_url(&flow.project_id, &flow.integration_id)
+            }
+            Completer::Gateway { route: Some(route), .. } => {
+                flow.project_id == route.project_id && flow.integration_id == route.integration_id
+            }
+        }
+    }
 }
 
-/// Whether this completer may end this flow at all: what it may not looks like what is not there.
-fn belongs(flow: &Flow, completer: &Completer) -> bool {
-    match completer {
-        Completer::Backend(project) => flow.project_id == *project,
-        Completer::Gateway { route: None, .. } => true,
-        Completer::Gateway { route: Some(route), .. } => {
-            flow.project_id == route.project_id && flow.integration_id == route.integration_id
-        }
+impl Expected {
+    fn fits(&self, flow: &Flow) -> bool {
+        let fits = |expected: &str, found: &str| expected.is_empty() || expected == found;
+        fits(&self.integration_id, flow.integration_id.as_str())
+            && fits(&self.connection_id, flow.connection_id.as_str())
     }
 }
 

@@ -32,7 +32,12 @@ impl Verdict {
 
     /// Whether it is none: the provider has answered, or could not be asked, and nobody knows what that means.
     pub(super) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Unknown | Self::Transient(FailureKind::ProviderResponseInvalid))
+        let dark = [FailureKind::ProviderResponseInvalid, FailureKind::ProviderAddressRefused];
+        match self {
+            Self::Unknown => true,
+            Self::Transient(kind) => dark.contains(kind),
+            Self::Final(_) | Self::Client(_) => false,
+        }
     }
 }
 
@@ -46,9 +51,10 @@ pub(super) fn judge(failure: &Failure, provider: &Provider, own_client: bool) ->
     let code = match failure {
         Failure::Unavailable { .. } => return Verdict::Transient(FailureKind::ProviderUnavailable),
         // RFC 6749 knows no such answer: it may be about the client, the grant, or nothing of both.
-        Failure::Invalid { .. } | Failure::Unsent { .. } | Failure::Barred | Failure::Unauthorized => {
+        Failure::Invalid { .. } | Failure::Unsent { .. } | Failure::Unauthorized => {
             return Verdict::Transient(FailureKind::ProviderResponseInvalid);
         }
+        Failure::Barred => return Verdict::Transient(FailureKind::ProviderAddressRefused),
         Failure::Unusable { .. } => "invalid_client",
         Failure::Refused { code, .. } => code.as_str(),
     };

@@ -260,6 +260,7 @@ impl Flows {
             tokens: &held.tokens,
             due_time: self.due_time(provider, grant_type, &held.tokens)?,
             flow_id: None,
+            may_replace: true,
         };
         self.store().put_grant(&new, self.now()).await.map(drop)
     }

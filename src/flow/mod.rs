@@ -38,7 +38,7 @@ use arc_swap::ArcSwap;
 pub use begin::{BeginInput, Begun, BrowserToken};
 use caller::Known;
 use coalescer::Coalescer;
-pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Outcome};
+pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Expected, Outcome};
 use due::Hands;
 pub use import::{ImportInput, ImportedCredentials};
 pub use integration::NewIntegration;
@@ -174,8 +174,13 @@ impl Flows {
         project: &ProjectId,
         integration: &IntegrationId,
     ) -> String {
-        let gateway = || format!("{}/oauth/callback/{project}/{integration}", self.public_url());
+        let gateway = || self.own_callback_url(project, integration);
         settings.own_redirect_uri(integration).unwrap_or_else(gateway)
+    }
+
+    /// The gateway's route of an integration.
+    fn own_callback_url(&self, project: &ProjectId, integration: &IntegrationId) -> String {
+        format!("{}/oauth/callback/{project}/{integration}", self.public_url())
     }
 
     /// Says that the server stops.

@@ -22,20 +22,25 @@ const DEAD_KEPT: Duration = Duration::days(30);
 const BATCH: u64 = 1_000;
 
 impl Flows {
-    /// Deletes flows that have expired, and at once the codes that were parked with them, old events, old lines of the journal,
+    /// Wipes what expired flows kept to be ended with. Tells of how many.
+    pub async fn wipe_expired(&self) -> Result<u64> {
+        self.store().wipe_expired(self.now()).await
+    }
+
+    /// Deletes flows that have expired, old events, old lines of the journal,
     /// old deliveries, and secrets of webhooks that no longer sign. Tells how many flows.
     ///
     /// Each on its own: where one cannot be deleted, the others are all the same, and the first failure is told in the end.
     pub async fn purge(&self) -> Result<u64> {
         let (store, now) = (self.store(), self.now());
-        let parked = store.wipe_parked(now).await;
+        let expired = self.wipe_expired().await;
         let events = in_batches(|| store.purge_events(now - EVENTS_KEPT, BATCH)).await;
         let journal = in_batches(|| store.purge_attempts(now - JOURNAL_KEPT, BATCH)).await;
         let secrets = store.wipe_webhook_secrets(now).await;
         let (delivered, dead) = (now - DELIVERED_KEPT, now - DEAD_KEPT);
         let deliveries = in_batches(|| store.purge_deliveries(delivered, dead, BATCH)).await;
         let flows = in_batches(|| store.purge_flows(now - FLOWS_KEPT, BATCH)).await;
-        parked.and(events).and(journal).and(secrets).and(deliveries).and(flows)
+        expired.and(events).and(journal).and(secrets).and(deliveries).and(flows)
     }
 }
 

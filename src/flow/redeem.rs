@@ -89,6 +89,7 @@ impl Flows {
             tokens: &fruit.tokens,
             due_time: self.due_time(provider, flow.grant_type, &fruit.tokens)?,
             flow_id: Some(flow.id),
+            may_replace: flow.may_replace,
         };
         // The code is spent, and its tokens exist nowhere else: a momentary failure of the database must not lose them.
         if persistently(|| self.store().put_grant(&new, self.now())).await? == Placed::Overtaken {

@@ -108,6 +108,7 @@ impl Flows {
                 retry_after: until(failure.retry_time, self.now()),
             },
             FailureKind::ProviderResponseInvalid => Error::ProviderResponseInvalid { provider, problem },
+            FailureKind::ProviderAddressRefused => Error::ProviderAddressRefused { provider },
             FailureKind::ClientRejected => Error::ClientRejected {
                 provider,
                 code: failure.oauth_error.clone().unwrap_or_else(|| "invalid_client".to_owned()),

@@ -1,7 +1,7 @@
 //! Taking what providers send back, and sending the browser on.
 
 use axum::{
-    extract::{Path, RawQuery, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
@@ -11,50 +11,41 @@ use super::{Gateway, page, result};
 use crate::{
     api::{Ended, Failed, GatewayCaller, status::status},
     flow::{BrowserToken, CallbackRoute},
-    model::{Error, ExposeSecret as _, IntegrationId, ProjectId, Result},
+    model::{Error, ExposeSecret, IntegrationId, ProjectId, Result},
     provider::MAX_QUERY_BYTES,
 };
+
+/// What a form becomes for the one step from its POST to a GET.
+const FORM: &str = "tokenwell_form=";
 
 /// `GET /oauth/callback/{project_id}/{integration_id}`.
 pub(super) async fn routed(
     State(gateway): State<Gateway>,
-    Path((project, integration)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    path: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Ok(route) = route(&project, &integration) {
-        return complete(&gateway, Some(route), query.as_deref(), &headers).await;
+    let path = path.map_err(|_| Error::FlowNotFound);
+    if let Ok(route) = path.and_then(|Path((project, integration))| route(&project, &integration)) {
+        return complete(&gateway, Some(route), &uri, &headers).await;
     }
     // A path that names nothing possible is a path to no flow.
     let failed = Failed::new(&status(&Error::FlowNotFound));
-    result::send_to(&gateway, &page::failed(&failed), gateway.cookie.read(&headers).as_ref())
+    result::send_to(&gateway, page::failed(&failed), gateway.cookie.read(&headers).as_ref())
 }
 
 /// `GET /oauth/callback`: for shared custom callback URLs.
-pub(super) async fn bare(
-    State(gateway): State<Gateway>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Response {
-    complete(&gateway, None, query.as_deref(), &headers).await
+pub(super) async fn bare(State(gateway): State<Gateway>, uri: Uri, headers: HeaderMap) -> Response {
+    complete(&gateway, None, &uri, &headers).await
 }
 
 /// `POST` of the same, for providers that send a form.
-pub(super) async fn routed_form(
-    State(gateway): State<Gateway>,
-    Path(_): Path<(String, String)>,
-    uri: Uri,
-    body: String,
-) -> Response {
+pub(super) async fn posted(State(gateway): State<Gateway>, uri: Uri, body: String) -> Response {
     form(&gateway, &uri, &body).await
 }
 
-/// `POST` of the same, for providers that send a form.
-pub(super) async fn bare_form(State(gateway): State<Gateway>, uri: Uri, body: String) -> Response {
-    form(&gateway, &uri, &body).await
-}
-
-/// A form comes across sites, and so without the cookie. A redirect to the same route by GET brings it.
+/// A form comes across sites, and so without the cookie. A redirect to the same route by GET brings it. What the form holds is sealed on
+/// that way: it came as a form to be in no address.
 async fn form(gateway: &Gateway, uri: &Uri, body: &str) -> Response {
     if body.len() > MAX_QUERY_BYTES {
         return page::problem(StatusCode::PAYLOAD_TOO_LARGE, "This answer is too large", "Begin again.");
@@ -62,22 +53,30 @@ async fn form(gateway: &Gateway, uri: &Uri, body: &str) -> Response {
     if !gateway.flows.expects_form(body).await.unwrap_or(false) {
         return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET")]).into_response();
     }
-    let location = format!("{}?{body}", uri.path());
-    match HeaderValue::try_from(location) {
+    let location = gateway.flows.seal_form(uri.path(), body).map(|ticket| format!("?{FORM}{ticket}"));
+    match location.and_then(|location| HeaderValue::try_from(location).map_err(Error::internal)) {
         Ok(location) => (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response(),
-        Err(_) => page::problem(StatusCode::BAD_REQUEST, "This answer cannot be read", "Begin again."),
+        Err(error) => page::failed(&Failed::new(&status(&error))).render(&[]),
     }
 }
 
 async fn complete(
     gateway: &Gateway,
     route: Option<CallbackRoute>,
-    query: Option<&str>,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
     let browser = gateway.cookie.read(headers);
     let caller = GatewayCaller::new(route, browser.clone());
-    match gateway.door.complete(query.unwrap_or_default(), caller).await {
+    let query = uri.query().unwrap_or_default();
+    let form = match query.strip_prefix(FORM).map(|ticket| gateway.flows.open_form(uri.path(), ticket)) {
+        Some(None) => {
+            let failed = Failed::new(&status(&Error::FlowNotFound));
+            return result::send_to(gateway, page::failed(&failed), browser.as_ref());
+        }
+        form => form.flatten(),
+    };
+    match gateway.door.complete(form.as_ref().map_or(query, ExposeSecret::expose_secret), caller).await {
         Ok(ended) => succeeded(gateway, &ended, browser.as_ref()),
         Err(failed) => refused(gateway, &failed, browser.as_ref()),
     }
@@ -98,7 +97,7 @@ fn succeeded(gateway: &Gateway, ended: &Ended, browser: Option<&BrowserToken>) -
     }
     match send_on(&ended.return_url, &params) {
         Some(response) => response,
-        None => result::send_to(gateway, &page::connected(ended), browser),
+        None => result::send_to(gateway, page::connected(ended), browser),
     }
 }
 
@@ -114,7 +113,7 @@ fn refused(gateway: &Gateway, failed: &Failed, browser: Option<&BrowserToken>) -
     params.extend(ids.iter().filter_map(|(name, key)| Some((*name, known(key)?))));
     match send_on(known("return_url").unwrap_or_default(), &params) {
         Some(response) => response,
-        None => result::send_to(gateway, &page::failed(failed), browser),
+        None => result::send_to(gateway, page::failed(failed), browser),
     }
 }
 

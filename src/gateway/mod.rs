@@ -62,11 +62,8 @@ pub fn router(door: Door, flows: Flows) -> Router {
     Router::new()
         .route("/oauth/connect/{integration_id}", get(connect::begin))
         .route("/oauth/connect/flows/{token}", get(connect::open))
-        .route("/oauth/callback", get(callback::bare).post(callback::bare_form))
-        .route(
-            "/oauth/callback/{project_id}/{integration_id}",
-            get(callback::routed).post(callback::routed_form),
-        )
+        .route("/oauth/callback", get(callback::bare).post(callback::posted))
+        .route("/oauth/callback/{project_id}/{integration_id}", get(callback::routed).post(callback::posted))
         .route("/oauth/result/{ticket}", get(result::show))
         .route("/oauth/icon.svg", get(page::icon))
         .route("/healthz", get(async || "ok\n"))

@@ -28,6 +28,9 @@ pub(super) struct Content {
     success: bool,
     title: String,
     text: String,
+    /// Whether the text may hold words of the provider's.
+    #[serde(skip)]
+    quotes: bool,
     /// Read by the script: what the opener is told.
     message: BTreeMap<String, String>,
 }
@@ -39,6 +42,7 @@ pub(super) fn connected(ended: &Ended) -> Content {
         success: true,
         title: "Your account is connected".to_owned(),
         text: "You can close this window.".to_owned(),
+        quotes: false,
         message: message([
             ("data-flow-id", &ended.flow_id),
             ("data-integration-id", &ended.integration_id),
@@ -50,12 +54,17 @@ pub(super) fn connected(ended: &Ended) -> Content {
 /// What it says after a call failed.
 pub(super) fn failed(failed: &Failed) -> Content {
     let (title, text) = words(failed);
+    let (quotes, text) = match text {
+        Text::Ours(text) => (false, text.to_owned()),
+        Text::Message => (true, sentence(&failed.message)),
+    };
     let known = |key: &str| failed.metadata.get(key).map_or("", String::as_str);
     Content {
         status: http_status(failed).as_u16(),
         success: false,
         title: title.to_owned(),
         text: text.chars().take(MAX_TEXT).collect(),
+        quotes,
         message: message([
             ("data-flow-id", known("flow_id")),
             ("data-integration-id", known("integration_id")),
@@ -72,7 +81,7 @@ fn message<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String>
 
 fn http_status(failed: &Failed) -> StatusCode {
     match (failed.kind, failed.reason.as_str()) {
-        (_, "SIGNATURE_REPLAYED") => StatusCode::CONFLICT,
+        (_, "SIGNATURE_REPLAYED" | "CONNECTION_ALREADY_EXISTS") => StatusCode::CONFLICT,
         (FailedKind::Request, _) | (_, "FLOW_NOT_FOUND") => StatusCode::BAD_REQUEST,
         (FailedKind::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
         (FailedKind::Denied, _) => StatusCode::FORBIDDEN,
@@ -82,17 +91,19 @@ fn http_status(failed: &Failed) -> StatusCode {
     }
 }
 
+enum Text {
+    Ours(&'static str),
+    /// What developers are told.
+    Message,
+}
+
 /// What people are told. Where they can do something, it says what; else it is what developers are told.
-fn words(failed: &Failed) -> (&'static str, String) {
+fn words(failed: &Failed) -> (&'static str, Text) {
     let (title, text) = match failed.reason.as_str() {
         "AUTHORIZATION_DENIED" => {
             let said_no = failed.metadata.get("oauth_error").is_some_and(|code| code == "access_denied");
             // Anything but the user's own no is news, and the provider's words say which.
-            let text = if said_no {
-                "Go back to the app to try again.".to_owned()
-            } else {
-                sentence(&failed.message)
-            };
+            let text = if said_no { Text::Ours("Go back to the app to try again.") } else { Text::Message };
             return ("The connection was not approved", text);
         }
         "FLOW_NOT_FOUND" | "FLOW_EXPIRED" => (
@@ -102,6 +113,10 @@ fn words(failed: &Failed) -> (&'static str, String) {
         "SIGNATURE_REPLAYED" => (
             "This link was used already",
             "Go on where it has opened, or go back to the app and start again.",
+        ),
+        "CONNECTION_ALREADY_EXISTS" => (
+            "An account is connected already",
+            "It was left as it is. Go back to the app to connect another one in its place.",
         ),
         "BROWSER_MISMATCH" => (
             "This was started in another browser",
@@ -113,9 +128,9 @@ fn words(failed: &Failed) -> (&'static str, String) {
         "INTERNAL" | "STORE_UNAVAILABLE" | "DEADLINE_EXCEEDED" => {
             ("Something went wrong on our side", "Wait a little, then go back to the app and start again.")
         }
-        _ => return ("Your account could not be connected", sentence(&failed.message)),
+        _ => return ("Your account could not be connected", Text::Message),
     };
-    (title, text.to_owned())
+    (title, Text::Ours(text))
 }
 
 /// A message as a sentence.
@@ -130,7 +145,8 @@ fn sentence(message: &str) -> String {
 /// A page about a request that led to no flow.
 pub(super) fn problem(status: StatusCode, title: &str, text: &str) -> Response {
     let (title, text) = (title.to_owned(), text.to_owned());
-    Content { status: status.as_u16(), success: false, title, text, message: BTreeMap::new() }.render(&[])
+    let message = BTreeMap::new();
+    Content { status: status.as_u16(), success: false, title, text, quotes: false, message }.render(&[])
 }
 
 /// The icon, so that browsers need not look for one elsewhere.
@@ -139,6 +155,13 @@ pub(super) async fn icon() -> Response {
 }
 
 impl Content {
+    /// The same without anybody else's words.
+    pub(super) fn in_our_words(self) -> Self {
+        let text =
+            if self.quotes { "Go back to the app to see what has happened.".to_owned() } else { self.text };
+        Self { text, quotes: false, ..self }
+    }
+
     /// The flow that it is about.
     pub(super) fn flow_id(&self) -> Option<&str> {
         self.message.get("data-flow-id").map(String::as_str)

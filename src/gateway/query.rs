@@ -8,6 +8,9 @@ use crate::{
     provider::MAX_QUERY_BYTES,
 };
 
+/// Says that a browser has been given a cookie and sent to the same address again.
+const AGAIN: &str = "tokenwell_again";
+
 /// Reads `public_key`, `connection_id`, `hmac`, `params[k]`, `authorization_params[k]`, `user_scope` and `return_url`.
 /// Anything else, and anything twice, is refused by name.
 pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin, String> {
@@ -27,6 +30,7 @@ pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin,
     }
     let [connection_id, signature, return_url] = ["connection_id", "hmac", "return_url"].map(&mut take);
     let user_scopes = take("user_scope");
+    take(AGAIN);
     let connection_config = take_map(&mut given, "params[");
     let authorization_params = take_map(&mut given, "authorization_params[");
     if let Some(name) = given.keys().next() {
@@ -42,6 +46,17 @@ pub(super) fn read(integration_id: String, query: &str) -> Result<FrontendBegin,
         signature,
         return_url,
     })
+}
+
+/// The same address once more, relative to itself: who stands before the gateway may have put something before its path.
+pub(super) fn again(query: &str) -> String {
+    let joint = if query.is_empty() { "" } else { "&" };
+    format!("?{query}{joint}{AGAIN}=1")
+}
+
+/// Whether a browser comes from there.
+pub(super) fn came_again(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == AGAIN)
 }
 
 fn take_map(given: &mut StringMap, prefix: &str) -> StringMap {

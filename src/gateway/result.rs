@@ -2,7 +2,7 @@
 //! which stay out of the address bar, of the history, and of whatever reads them.
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -18,9 +18,11 @@ use crate::{
 
 /// Sends a browser to its page. The address holds all that the page shows, sealed for this browser, so that any replica can
 /// show it, nobody can make one up, and no cookie has to carry it.
-pub(super) fn send_to(gateway: &Gateway, content: &Content, browser: Option<&BrowserToken>) -> Response {
+pub(super) fn send_to(gateway: &Gateway, content: Content, browser: Option<&BrowserToken>) -> Response {
+    // Without a cookie it opens for whoever has the address: nobody shall read a text there that somebody else has thought of.
+    let content = if browser.is_some() { content } else { content.in_our_words() };
     let location = || -> Result<HeaderValue> {
-        let content = serde_json::to_string(content).map_err(Error::internal)?;
+        let content = serde_json::to_string(&content).map_err(Error::internal)?;
         let ticket = gateway.flows.seal_result(content, browser)?;
         // Whole: a callback may have come by way of another domain, which has no such page.
         let page = format!("{}/oauth/result/{ticket}", gateway.flows.public_url());
@@ -42,11 +44,11 @@ pub(super) fn send_to(gateway: &Gateway, content: &Content, browser: Option<&Bro
 /// `GET /oauth/result/{ticket}`.
 pub(super) async fn show(
     State(gateway): State<Gateway>,
-    Path(ticket): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
     let browser = gateway.cookie.read(&headers);
-    let content = gateway.flows.open_result(&ticket, browser.as_ref());
+    let content = path.ok().and_then(|Path(ticket)| gateway.flows.open_result(&ticket, browser.as_ref()));
     match content.and_then(|content| serde_json::from_str::<Content>(&content).ok()) {
         Some(content) => content.render(&origins(&gateway, content.flow_id()).await),
         None => page::problem(StatusCode::NOT_FOUND, "There is nothing to see here", "Go back to the app."),

@@ -112,6 +112,16 @@ pub enum Error {
     /// The integration is there already.
     #[error("there is an integration `{0}` already")]
     IntegrationAlreadyExists(IntegrationId),
+    /// A connection is there already that a flow may not replace.
+    #[error(
+        "there is a connection `{connection}` already, and only a signed request or a backend's replaces it"
+    )]
+    ConnectionAlreadyExists {
+        /// Its integration.
+        integration: IntegrationId,
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// The project is there already.
     #[error("there is a project `{0}` already")]
     ProjectAlreadyExists(ProjectId),

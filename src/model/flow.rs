@@ -61,6 +61,8 @@ pub struct Flow {
     pub return_url: Option<String>,
     /// Who completes.
     pub completion: Completion,
+    /// Whether it may give an existing connection new credentials: a backend knows whose connection it names.
+    pub may_replace: bool,
     /// The digest of the cookie of the browser that opened the flow, if one did and the binding is on.
     pub browser_digest: Option<String>,
     /// The provider's page, sealed like a secret since it holds the state.

@@ -60,11 +60,14 @@ pub use project::{Completion, HmacKey, Project, Settings, check_display_name};
 pub use random::{OsRandom, Random, fraction, token, uuid_v7};
 pub use reach::Reach;
 pub use refresh_failure::{ATTENTION_PAUSE, FailureKind, RefreshFailure, UnknownAnswers};
-pub use return_url::{is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed};
+pub use return_url::{
+    is_loopback, is_secure, origin_of, parse_allowed, return_url_allowed, return_url_listed,
+};
 pub use revocation::Revocation;
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use signature::{
-    MAX_SIGNATURE_LIFETIME, SIGNATURE_LIFETIME, SIGNATURE_SKEW, Signature, SignatureUse, Signed, is_nonce,
+    MAX_SIGNATURE_LIFETIME, Proven, SIGNATURE_LIFETIME, SIGNATURE_SKEW, Signature, SignatureUse, Signed,
+    is_nonce,
 };
 pub use time::{Duration, OffsetDateTime};
 pub use uuid::Uuid;

@@ -34,6 +34,7 @@ impl Error {
             Self::FlowNotFound => "FLOW_NOT_FOUND",
             Self::IntegrationAlreadyExists(_) => "INTEGRATION_ALREADY_EXISTS",
             Self::ProjectAlreadyExists(_) => "PROJECT_ALREADY_EXISTS",
+            Self::ConnectionAlreadyExists { .. } => "CONNECTION_ALREADY_EXISTS",
             Self::FlowExpired => "FLOW_EXPIRED",
             Self::BrowserMismatch => "BROWSER_MISMATCH",
             Self::CallbackInvalid(_) => "CALLBACK_INVALID",

@@ -15,6 +15,8 @@ pub enum FailureKind {
     ProviderUnavailable,
     /// An answer that is no token response.
     ProviderResponseInvalid,
+    /// Its host has no address that may be called.
+    ProviderAddressRefused,
     /// The client was refused, or the request was, but not the grant.
     ClientRejected,
 }
@@ -63,7 +65,12 @@ impl UnknownAnswers {
 }
 
 impl FailureKind {
-    const ALL: [Self; 3] = [Self::ProviderUnavailable, Self::ProviderResponseInvalid, Self::ClientRejected];
+    const ALL: [Self; 4] = [
+        Self::ProviderUnavailable,
+        Self::ProviderResponseInvalid,
+        Self::ProviderAddressRefused,
+        Self::ClientRejected,
+    ];
 
     /// Its name: that of the `ErrorReason` that callers get.
     #[must_use]
@@ -71,6 +78,7 @@ impl FailureKind {
         match self {
             Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
             Self::ProviderResponseInvalid => "PROVIDER_RESPONSE_INVALID",
+            Self::ProviderAddressRefused => "PROVIDER_ADDRESS_REFUSED",
             Self::ClientRejected => "CLIENT_REJECTED",
         }
     }

@@ -31,6 +31,13 @@ pub fn return_url_allowed(return_url: &str, allowed: &[String]) -> bool {
     })
 }
 
+/// Whether a return URL is one of the entries, and not only under one.
+#[must_use]
+pub fn return_url_listed(return_url: &str, allowed: &[String]) -> bool {
+    let url = parse_plain(return_url);
+    url.is_some_and(|url| allowed.iter().filter_map(|entry| parse_allowed(entry).ok()).any(|it| it == url))
+}
+
 /// The URL's origin as a browser writes it, if it has one.
 #[must_use]
 pub fn origin_of(url: &Url) -> Option<String> {

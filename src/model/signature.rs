@@ -80,6 +80,30 @@ pub struct GivenMac([u8; 32]);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureUse(String);
 
+/// What is proven of a Begin by its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proven {
+    /// Nothing: it has none, or the project has no key.
+    Nothing,
+    /// By scheme v1: that a backend knows the connection's name.
+    Ids,
+    /// By scheme v2: that a backend wants all of it, once.
+    Everything(SignatureUse),
+}
+
+// === impl Proven ===
+
+impl Proven {
+    /// The signature, if it is good for one flow only.
+    #[must_use]
+    pub fn once(&self) -> Option<&SignatureUse> {
+        match self {
+            Self::Nothing | Self::Ids => None,
+            Self::Everything(once) => Some(once),
+        }
+    }
+}
+
 // === impl Signed ===
 
 impl Signed<'_> {
@@ -194,6 +218,12 @@ impl Signature {
             }
         };
         matches && fresh
+    }
+
+    /// What it proves, once it is verified.
+    #[must_use]
+    pub fn proves(&self) -> Proven {
+        self.once().map_or(Proven::Ids, Proven::Everything)
     }
 
     /// The one use of a v2 signature. It is the MAC's, which nobody without the key can write in another way.

@@ -46,13 +46,16 @@ use crate::model::{Config, Error, GrantType, ProviderId, Result, StringMap};
 use definition::{Definition, Params};
 
 /// Parameters of the authorization request that are Tokenwell's own (RFC 6749, 7636, 9101, 9126, OpenID Connect).
-const RESERVED_PARAMS: [&str; 13] = [
+const RESERVED_PARAMS: [&str; 16] = [
+    "client_assertion",
+    "client_assertion_type",
     "client_id",
     "client_secret",
     "code",
     "code_challenge",
     "code_challenge_method",
     "code_verifier",
+    "dpop_jkt",
     "grant_type",
     "redirect_uri",
     "request",
@@ -325,14 +328,19 @@ impl Provider {
     }
 
     /// Refuses authorization parameters that Tokenwell sets. Those of the entry can be set otherwise.
+    ///
+    /// Servers in PHP read `redirect.uri` as `redirect_uri`, and the last one counts: names are compared as they would be read.
     pub fn check_authorization_params(&self, params: &StringMap) -> Result<()> {
+        let read = |name: &str| name.to_ascii_lowercase().replace(['.', ' ', '[', '+'], "_");
         let reserved = |name: &&String| {
-            RESERVED_PARAMS.contains(&name.to_ascii_lowercase().as_str())
-                || (self.nonce() && name.eq_ignore_ascii_case("nonce"))
-                || self.user_scope_param().is_some_and(|own| own.eq_ignore_ascii_case(name))
-                || self.definition.param_names.values().any(|own| own.eq_ignore_ascii_case(name))
-                || name.eq_ignore_ascii_case("response_mode")
-                || name.to_ascii_lowercase().starts_with("oauth_")
+            let name = read(name);
+            let is = |own: &str| read(own) == name;
+            RESERVED_PARAMS.contains(&name.as_str())
+                || is("nonce")
+                || self.user_scope_param().is_some_and(is)
+                || self.definition.param_names.values().any(|own| is(own))
+                || is("response_mode")
+                || name.starts_with("oauth_")
         };
         match params.keys().find(reserved) {
             Some(name) => Err(Error::AuthorizationParamReserved(name.clone())),

@@ -205,10 +205,11 @@ fn failure(row: &Model) -> Result<Option<RefreshFailure>> {
     else {
         return Ok(None);
     };
-    let kind = FailureKind::parse(code);
+    // What a later release calls by a name of its own, this one does not understand.
+    let kind = FailureKind::parse(code).unwrap_or(FailureKind::ProviderResponseInvalid);
     let unknown = |since| UnknownAnswers { count: row.unknown_failures, since };
     Ok(Some(RefreshFailure {
-        kind: kind.ok_or_else(|| column::inconsistent(TABLE, row.id, "failure_code"))?,
+        kind,
         oauth_error: row.failure_error.clone(),
         count: row.failures,
         since: column::time(since)?,

@@ -70,6 +70,7 @@ impl Store {
             confirmation_digest: Set(None),
             browser_digest: Set(flow.browser_digest.clone()),
             browser_binding: Set(new.browser_binding),
+            may_replace: Set(flow.may_replace),
             completion: Set(completion_name(flow.completion).to_owned()),
             redirect_uri: Set(flow.redirect_uri.clone()),
             code_verifier: Set(flow.code_verifier.as_ref().map(|it| seal(CODE_VERIFIER, it)).transpose()?),
@@ -118,6 +119,12 @@ impl Store {
             .add(Column::SignatureDigest.eq(signature.as_str()))
             .add(Column::BrowserDigest.eq(browser_digest));
         self.find_flow(signed_and_opened, PENDING).await
+    }
+
+    /// Whether a flow was begun with this signature, whatever has become of it.
+    pub async fn has_flow_of(&self, signature: &SignatureUse) -> Result<bool> {
+        let query = Entity::find().filter(Column::SignatureDigest.eq(signature.as_str()));
+        Ok(query.one(&self.db).await.map_err(failed)?.is_some())
     }
 
     /// Gets the project of a flow, whatever its status.
@@ -209,12 +216,16 @@ impl Store {
         Ok(done.rows_affected == 1)
     }
 
-    /// Wipes parked codes that nobody has confirmed in time. Tells how many.
-    pub async fn wipe_parked(&self, now: OffsetDateTime) -> Result<u64> {
+    /// Wipes what flows kept to be ended with, and were not in time: parked codes, verifiers, nonces. Tells of how many.
+    pub async fn wipe_expired(&self, now: OffsetDateTime) -> Result<u64> {
+        let kept = [Column::ParkedQuery, Column::CodeVerifier, Column::Secrets];
+        let kept = kept.into_iter().fold(Condition::any(), |any, column| any.add(column.is_not_null()));
         let done = Entity::update_many()
             .col_expr(Column::ParkedQuery, Expr::value(None::<Vec<u8>>))
-            .filter(Column::ExpireTime.lt(column::micros(now)))
-            .filter(Column::ParkedQuery.is_not_null())
+            .col_expr(Column::CodeVerifier, Expr::value(None::<Vec<u8>>))
+            .col_expr(Column::Secrets, Expr::value(None::<Vec<u8>>))
+            .filter(Column::ExpireTime.lte(column::micros(now)))
+            .filter(kept)
             .exec(&self.db)
             .await
             .map_err(failed)?;
@@ -279,6 +290,7 @@ impl Store {
                 .transpose()?,
             return_url: row.return_url,
             completion,
+            may_replace: row.may_replace,
             browser_digest: row.browser_digest.filter(|_| row.browser_binding),
             create_time: column::time(row.create_time)?,
             expire_time: column::time(row.expire_time)?,

@@ -54,6 +54,8 @@ pub struct NewGrant<'a> {
     pub due_time: Option<OffsetDateTime>,
     /// The flow that ends with it.
     pub flow_id: Option<Uuid>,
+    /// Whether it may be given to a connection that is there.
+    pub may_replace: bool,
 }
 
 /// What became of a grant.
@@ -82,6 +84,7 @@ impl Store {
                 Some(row) if grant.flow_id.is_some() && row.grant_time > grant_time => {
                     return Ok(Placed::Overtaken);
                 }
+                Some(_) if !grant.may_replace => return self.not_replaced(grant).await,
                 Some(row) => self.renew_grant(&row, grant, grant_time, now).await?,
                 None => self.insert_grant(grant, grant_time, now).await?,
             };
@@ -90,6 +93,20 @@ impl Store {
             }
         }
         Err(Error::internal("a connection was made and deleted again too often while it was granted"))
+    }
+
+    /// There is a connection that the grant may not be given to; unless it is the grant's own, and nobody was told.
+    async fn not_replaced(&self, grant: &NewGrant<'_>) -> Result<Placed> {
+        if let Some(flow) = grant.flow_id {
+            let status = self.get_flow_status(grant.project_id, flow).await?;
+            if status.is_some_and(|it| it.progress == FlowProgress::Ended(FlowOutcome::Connected)) {
+                return Ok(Placed::Stored);
+            }
+        }
+        Err(Error::ConnectionAlreadyExists {
+            integration: grant.integration_id.clone(),
+            connection: grant.connection_id.clone(),
+        })
     }
 
     async fn insert_grant(&self, grant: &NewGrant<'_>, grant_time: i64, now: OffsetDateTime) -> Result<bool> {

@@ -138,7 +138,7 @@ impl Store {
         let now = column::micros(new.update_time);
         let mut mended = vec![FailureKind::ClientRejected.as_str()];
         if new.allow_private_addresses && !old.allow_private_addresses {
-            mended.push(FailureKind::ProviderResponseInvalid.as_str());
+            mended.push(FailureKind::ProviderAddressRefused.as_str());
         }
         let rejected = connection::Column::FailureCode.is_in(mended);
         let rejected = rejected.and(connection::Column::RetryTime.gt(now));

@@ -209,6 +209,13 @@ async fn an_authorization_param_of_tokenwells_own_is_refused_in_every_case() {
         "STATE",
         "Redirect_Uri",
         "CODE_CHALLENGE",
+        // As servers in PHP read them.
+        "redirect.uri",
+        "code.challenge",
+        "client.id",
+        "nonce",
+        "client_assertion",
+        "dpop_jkt",
     ] {
         let params = map(&[(name, "x"), ("prompt", "login")]);
         let request = BeginRequest { authorization_params: params, ..begin("sandbox", "u1") };
@@ -218,6 +225,16 @@ async fn an_authorization_param_of_tokenwells_own_is_refused_in_every_case() {
             "AUTHORIZATION_PARAM_RESERVED",
         );
         assert_eq!(refused.fields, [format!("authorization_params.{name}")]);
+    }
+}
+
+#[tokio::test]
+async fn an_authorization_param_has_a_plain_name() {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    for name in ["state[]", "state[0]", "redirect[uri", "a b", "a+b", "a%5f", "scope[]", "", "é"] {
+        let request = BeginRequest { authorization_params: map(&[(name, "x")]), ..begin("sandbox", "u1") };
+        let refused = assert_refused(server.begin(request).await, Code::InvalidArgument, "FIELD_INVALID");
+        assert_eq!(refused.fields, ["authorization_params"], "{name}");
     }
 }
 

@@ -108,14 +108,41 @@ async fn a_callback_on_the_route_of_another_project_or_integration_is_refused_an
     Ok(())
 }
 
+/// It is for callback URLs that integrations share. A flow with a route of its own comes back there, or not at all.
 #[tokio::test]
-async fn the_bare_route_takes_the_callbacks_of_every_project() -> TestResult {
+async fn the_bare_route_takes_the_callbacks_of_shared_urls_and_no_others() -> TestResult {
+    let (server, provider, _database) = TestServer::with_sandbox().await;
+    let mut browser = Browser::new();
+    let bare = |callback: &Url| format!("{}/oauth/callback?{}", server.public_url, query(callback));
+    let (_, routed) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
+    assert_page(&browser.get(&bare(&routed)).await, 400, "FLOW_NOT_FOUND");
+    assert_eq!(requests(&provider), 0);
+    let shared = Settings { callback_url: "https://app.example.com/back".to_owned(), ..Settings::default() };
+    server.update_settings(shared, &["callback_url"]).await;
+    let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u2")).await;
+    assert_eq!(browser.get(&bare(&callback)).await.result("data-status"), "success");
+    // The other one goes on where it belongs.
+    assert_eq!(browser.get(routed.as_str()).await.result("data-status"), "success");
+    server.token("sandbox", "u2").await?;
+    Ok(())
+}
+
+/// Who knows no state has nothing shown in our name, and ends nobody's flow.
+#[tokio::test]
+async fn a_refusal_of_nobodys_flow_says_nothing() -> TestResult {
     let (server, _provider, _database) = TestServer::with_sandbox().await;
     let mut browser = Browser::new();
     let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
-    let bare = format!("{}/oauth/callback?{}", server.public_url, query(&callback));
-    assert_eq!(browser.get(&bare).await.result("data-status"), "success");
-    server.token("sandbox", "u1").await?;
+    let refusal = format!("error=access_denied&error_description=canary&state={}", "A".repeat(43));
+    for route in ["/oauth/callback", "/oauth/callback/default/sandbox"] {
+        let page = browser.get(&format!("{}{route}?{refusal}", server.public_url)).await;
+        assert_page(&page, 400, "FLOW_NOT_FOUND");
+        assert!(!page.body.contains("canary"), "{}", page.body);
+    }
+    let refused = complete(&server, &server.key, &refusal).await;
+    let refused = assert_refused(refused, Code::NotFound, "FLOW_NOT_FOUND");
+    assert!(!format!("{refused:?}").contains("canary"), "{refused:?}");
+    assert_eq!(browser.get(callback.as_str()).await.result("data-status"), "success");
     Ok(())
 }
 

@@ -52,6 +52,30 @@ async fn over_http_the_cookie_is_for_this_host_and_no_script() -> TestResult {
     Ok(())
 }
 
+/// A browser that drops the first answer comes again without its cookie: nothing has been bound to that.
+#[tokio::test]
+async fn a_browser_has_its_cookie_before_anything_is_bound_to_it() -> TestResult {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let begun = server.begin(begin("sandbox", "u1")).await?;
+    let mut lost = Browser::new();
+    let dropped = lost.step(&begun.connect_url).await;
+    let (cookie, _) = set_cookie(&dropped, COOKIE);
+    // Relative to itself: whoever stands before the gateway may have put something before the path.
+    assert_eq!((dropped.status.as_u16(), dropped.header("location")), (302, "?tokenwell_again=1"));
+    let mut browser = Browser::new();
+    let opened = browser.get(&begun.connect_url).await;
+    assert_eq!(opened.location().unwrap().as_str(), begun.authorization_url);
+    assert_ne!(set_cookie(&opened, COOKIE).0, cookie);
+    assert_mismatch(&lost.get(&begun.connect_url).await);
+
+    // One that takes no cookies is sent on all the same: the callback will tell it.
+    let begun = server.begin(begin("sandbox", "u2")).await?;
+    let again = format!("{}?tokenwell_again=1", begun.connect_url);
+    let refusing = Browser::new().step(&again).await;
+    assert_eq!(refusing.location().unwrap().as_str(), begun.authorization_url);
+    Ok(())
+}
+
 #[tokio::test]
 async fn over_https_the_cookie_is_bound_to_the_host() -> TestResult {
     let clock = ManualClock::new();
@@ -103,8 +127,9 @@ async fn a_callback_from_another_browser_is_refused_and_costs_nothing() -> TestR
     }
     // Nor can another browser end the flow with an error.
     let denied = format!(
-        "{}/oauth/callback?error=access_denied&state={}",
+        "{}{}?error=access_denied&state={}",
         server.public_url,
+        callback.path(),
         param(&callback, "state")
     );
     assert_mismatch(&other.get(&denied).await);

@@ -109,6 +109,7 @@ async fn what_a_link_does_not_have_is_refused() {
     let key = publishable_key(&server).await;
     for bad in [
         ("metadata", "{}"),
+        ("tokenwell_state", "x"),
         ("scopes", "admin"),
         ("redirect_uri", "https://evil.com"),
         ("public_key", "twice"),

@@ -87,7 +87,10 @@ async fn over_https_every_answer_asks_for_https() {
         ("/oauth/result/x", 404),
         ("/nowhere", 404),
         ("/healthz", 200),
-        ("/oauth/callback/%ff/x", 400),
+        ("/oauth/callback/%ff/x", 303),
+        ("/oauth/connect/%ff", 400),
+        ("/oauth/connect/flows/%ff", 400),
+        ("/oauth/result/%ff", 404),
         (broken.as_str(), 303),
     ] {
         let answer = browser.step(&at(path)).await;
@@ -130,8 +133,10 @@ async fn the_words_of_a_callback_are_shown_as_text() {
     // Short enough to be no token, which would be taken out.
     let words = "<script>x</script> \"'&amp;\u{0}\u{1b}[31m\r\nx: y\u{202e}";
     let error = "\"><img src=x onerror=alert(1)>";
-    let query = [("error", error), ("error_description", words), ("state", &param(&callback, "state"))];
-    let url = url::Url::parse_with_params(&format!("{}/oauth/callback", server.public_url), query).unwrap();
+    let state = param(&callback, "state");
+    let query = [("error", error), ("error_description", words), ("state", state.as_str())];
+    let mut url = callback;
+    url.query_pairs_mut().clear().extend_pairs(query);
     let page = browser.get(url.as_str()).await;
     assert_eq!((page.status.as_u16(), page.result("data-error")), (400, "AUTHORIZATION_DENIED"));
     assert!(page.body.contains("&lt;script&gt;x&lt;/script&gt;"), "{}", page.body);
@@ -261,8 +266,23 @@ async fn a_form_is_taken_from_providers_that_send_one_and_from_no_other() -> Tes
             continue;
         }
         let next = posted.location().unwrap();
+        assert!(!next.as_str().contains(&code) && !next.as_str().contains(&state), "{next}");
         assert_eq!((next.origin(), next.path()), (callback.origin(), callback.path()));
         assert_eq!(Browser::new().get(next.as_str()).await.result("data-error"), "BROWSER_MISMATCH");
+        // It is for the route that the form came to, as it is, and for a minute.
+        let mut elsewhere = next.clone();
+        elsewhere.set_path("/oauth/callback");
+        let mut altered = next.to_string();
+        altered.truncate(altered.len() - 4);
+        for wrong in [elsewhere.to_string(), altered, format!("{next}&x=1")] {
+            assert_eq!(browser.get(&wrong).await.result("data-error"), "FLOW_NOT_FOUND", "{wrong}");
+        }
+        server.clock.advance(tokenwell::model::Duration::minutes(1));
+        assert_eq!(browser.get(next.as_str()).await.result("data-error"), "FLOW_NOT_FOUND");
+        let (_, callback) = walk(&server, &mut browser, begin(integration_id, "u1")).await;
+        let (code, state) = (param(&callback, "code"), param(&callback, "state"));
+        let form = [("code", code.as_str()), ("state", &state)];
+        let next = Browser::new().post(action.as_str(), &form).await.location().unwrap();
         assert_eq!(browser.get(next.as_str()).await.result("data-status"), "success");
         server.token("formal", "u1").await?;
         let again = Browser::new().post(action.as_str(), &form).await;

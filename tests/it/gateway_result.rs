@@ -58,7 +58,12 @@ async fn after_every_callback_the_browser_goes_to_a_clean_address_by_303() {
     for query in
         ["", "code=canary-code", "code=canary-code&state=canary-state", "state=a&state=b&code=canary-code"]
     {
-        for route in ["/oauth/callback", "/oauth/callback/default/sandbox", "/oauth/callback/%20/x"] {
+        for route in [
+            "/oauth/callback",
+            "/oauth/callback/default/sandbox",
+            "/oauth/callback/%20/x",
+            "/oauth/callback/%ff/x",
+        ] {
             let callback = Url::parse(&format!("{}{route}?{query}", server.public_url)).unwrap();
             let next = assert_clean(&Browser::new().step(callback.as_str()).await, &callback);
             assert!(next.path().starts_with("/oauth/result/"), "{next}");
@@ -88,7 +93,9 @@ async fn after_a_form_the_browser_goes_to_a_clean_address_by_303() -> TestResult
     let posted = Browser::new().post(action.as_str(), &[("code", &code), ("state", &state)]).await;
     assert_eq!(posted.status.as_u16(), 303);
     assert_eq!(provider.sandbox.book().token_requests, [], "a POST, which any site can send, does nothing");
-    let next = assert_clean(&browser.step(posted.location().unwrap().as_str()).await, &callback);
+    // Nor is it on the way.
+    let step = assert_clean(&posted, &callback);
+    let next = assert_clean(&browser.step(step.as_str()).await, &callback);
     assert_eq!(browser.step(next.as_str()).await.result("data-status"), "success");
     Ok(())
 }
@@ -119,6 +126,46 @@ async fn a_result_is_for_the_browser_that_came_back() -> TestResult {
     assert_eq!(browser.step(page.as_str()).await.status.as_u16(), 200);
     server.clock.advance(Duration::seconds(1));
     assert_eq!(browser.step(page.as_str()).await.status.as_u16(), 404);
+    Ok(())
+}
+
+/// Without a cookie there is nothing to tell browsers apart by: the page is there for a minute, and in our words only, so that nobody
+/// can have somebody else read a text of his own at this address.
+#[tokio::test]
+async fn without_a_cookie_a_result_is_short_and_in_our_words() -> TestResult {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let forged = |url: &Url| {
+        let mut url = url.clone();
+        let state = param(&url, "state");
+        url.query_pairs_mut().clear().append_pair("state", &state).append_pair("error", "server_error");
+        url.query_pairs_mut().append_pair("error_description", "call 555 and say your password");
+        url
+    };
+    let consent = async |connection_id: &str| {
+        let begun = server.begin(begin("sandbox", connection_id)).await.unwrap();
+        let mut browser = Browser::new();
+        let consent = browser.open(&begun.authorization_url).await;
+        browser.decide(&consent, "approve").await.location().unwrap()
+    };
+    // Opened without the gateway's page, and so by a browser without a cookie.
+    let callback = consent("ada").await;
+    let page = Browser::new().step(forged(&callback).as_str()).await.location().unwrap();
+    let shown = Browser::new().step(page.as_str()).await;
+    assert_eq!(shown.result("data-error"), "AUTHORIZATION_DENIED");
+    assert!(shown.body.contains("Go back to the app to see what has happened."), "{}", shown.body);
+    assert!(!shown.body.contains("555"), "{}", shown.body);
+    // With one the provider's words are told.
+    let mut browser = Browser::new();
+    let (_, callback) = walk(&server, &mut browser, begin("sandbox", "eve")).await;
+    let told = browser.get(forged(&callback).as_str()).await;
+    assert!(told.body.contains("call 555"), "{}", told.body);
+
+    let callback = consent("bea").await;
+    let page = Browser::new().step(callback.as_str()).await.location().unwrap();
+    for (seconds, status) in [(0, 200), (59, 200), (1, 404)] {
+        server.clock.advance(Duration::seconds(seconds));
+        assert_eq!(Browser::new().step(page.as_str()).await.status.as_u16(), status, "{seconds}");
+    }
     Ok(())
 }
 

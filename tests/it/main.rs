@@ -10,6 +10,7 @@
 
 mod support;
 
+mod attack;
 mod caller;
 mod callers;
 mod canary;

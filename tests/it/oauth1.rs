@@ -5,10 +5,10 @@ use tokenwell::{
         auth::v1::{BeginRequest, complete_response::Outcome},
         connection::v1::{OAuth1Credentials, credentials::Kind},
         integration::v1::Integration,
-        project::v1::{Completion, Settings},
+        project::v1::{Completion, HmacSettings, Settings},
         provider::v1::GrantType,
     },
-    model::Duration,
+    model::{Clock as _, Duration, HmacKey, Signed, StringMap},
     sandbox::{Failure, OAuth1Quirks, Quirks, SignatureMethod},
 };
 use tonic::Code;
@@ -50,6 +50,38 @@ async fn credentials(acme: &Acme) -> OAuth1Credentials {
 
 async fn completed(acme: &Acme, query: &str) -> Result<(), tonic::Status> {
     complete(&acme.server, &acme.server.key, query).await.map(drop)
+}
+
+/// A signature that has begun a flow costs no provider anything when it is brought again.
+#[tokio::test]
+async fn a_replayed_signature_asks_for_no_request_token() -> TestResult {
+    let acme = acme().await;
+    let key = [7; 32];
+    let hmac = HmacSettings { required: true, keys: vec![key.to_vec()], ..HmacSettings::default() };
+    let settings = Settings { hmac: Some(hmac), ..Settings::default() };
+    acme.server.update_settings(settings, &["hmac.required", "hmac.keys"]).await;
+    let request = beginning(&[]);
+    let signature = Signed {
+        project_id: "default",
+        integration_id: &request.integration_id,
+        connection_id: &request.connection_id,
+        connection_config: &StringMap::new(),
+        authorization_params: &StringMap::new(),
+        scopes: &[],
+        user_scopes: &[],
+        return_url: "",
+    }
+    .sign_v2(
+        &HmacKey::from(key.to_vec()),
+        (acme.clock.now() + Duration::minutes(1)).unix_timestamp(),
+        "n",
+    );
+    let request = BeginRequest { signature, ..request };
+    acme.server.begin(request.clone()).await?;
+    // Whoever asked it now would be told that it does not answer.
+    acme.provider.stop().await;
+    assert_refused(acme.server.begin(request).await, Code::AlreadyExists, "SIGNATURE_REPLAYED");
+    Ok(())
 }
 
 #[tokio::test]

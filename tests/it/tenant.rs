@@ -185,19 +185,29 @@ async fn another_projects_flow_cannot_be_completed_and_is_not_used_up() -> TestR
     let consent = browser.open(&begun.authorization_url).await;
     let back = browser.decide(&consent, "approve").await.location().unwrap();
     let query = back.query().unwrap().to_owned();
-    let complete = || CompleteRequest { end: Some(End::Callback(Callback { query: query.clone() })) };
+    let complete = || CompleteRequest {
+        end: Some(End::Callback(Callback { query: query.clone(), ..Callback::default() })),
+    };
 
     let of_another = server.auth(&other).complete(complete()).await.unwrap_err();
     let unknown = CompleteRequest {
-        end: Some(End::Callback(Callback { query: format!("code=x&state={}", "A".repeat(43)) })),
+        end: Some(End::Callback(Callback {
+            query: format!("code=x&state={}", "A".repeat(43)),
+            ..Callback::default()
+        })),
     };
     let of_nobody = server.auth(&other).complete(unknown).await.unwrap_err();
     assert_eq!(of_another.message(), of_nobody.message());
     assert_eq!(of_another.details(), of_nobody.details());
     assert_refused(Err::<(), _>(of_another), Code::NotFound, "FLOW_NOT_FOUND");
     let flow_id = begun.flow_id.clone();
-    let confirmation =
-        CompleteRequest { end: Some(End::Confirmation(Confirmation { flow_id, code: "x".to_owned() })) };
+    let confirmation = CompleteRequest {
+        end: Some(End::Confirmation(Confirmation {
+            flow_id,
+            code: "x".to_owned(),
+            ..Confirmation::default()
+        })),
+    };
     assert_refused(server.auth(&other).complete(confirmation).await, Code::NotFound, "FLOW_NOT_FOUND");
 
     server.auth(&server.key).complete(complete()).await?;

@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use super::{super::convert::string_map, super::pb::auth::v1::BeginRequest, Answer, method, refuse};
 use crate::{
     flow::Flows,
-    model::{Caller, Error, Result, Signature, SignatureUse, Signed},
+    model::{Caller, Error, Proven, Result, Signature, Signed},
 };
 
 const BEGIN: &str = "/tokenwell.auth.v1.AuthService/Begin";
@@ -41,13 +41,13 @@ pub struct SignatureCheck<S> {
 /// Proof that a Begin went through this layer: only this module makes one, and the handler asks for it.
 #[derive(Debug, Clone)]
 pub struct SignatureVerified {
-    once: Option<SignatureUse>,
+    proven: Proven,
 }
 
 impl SignatureVerified {
-    /// The signature, if it is good for one flow only.
-    pub(in crate::api) fn once(&self) -> Option<&SignatureUse> {
-        self.once.as_ref()
+    /// What the signature proves.
+    pub(in crate::api) fn proven(&self) -> &Proven {
+        &self.proven
     }
 }
 
@@ -105,8 +105,8 @@ async fn verify(flows: &Flows, request: Request<Body>, limit: usize) -> Result<R
     let begin = BeginRequest::decode(message).map_err(|_| malformed())?;
     let caller = parts.extensions.get::<Caller>();
     let caller = caller.ok_or_else(|| Error::internal("a Begin came to its signature without a caller"))?;
-    let once = check(flows, caller, begin).await?;
-    parts.extensions.insert(SignatureVerified { once });
+    let proven = check(flows, caller, begin).await?;
+    parts.extensions.insert(SignatureVerified { proven });
     Ok(Request::from_parts(parts, Body::new(Full::new(frame))))
 }
 
@@ -129,13 +129,13 @@ fn message(frame: &Bytes, gzip: bool, limit: usize) -> Result<Bytes> {
     }
 }
 
-async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<Option<SignatureUse>> {
+async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<Proven> {
     let settings = flows.get_settings(caller.project_id()).await?;
     if begin.signature.is_empty() {
-        return if settings.hmac_required { Err(Error::SignatureMissing) } else { Ok(None) };
+        return if settings.hmac_required { Err(Error::SignatureMissing) } else { Ok(Proven::Nothing) };
     }
     if settings.hmac_keys.is_empty() {
-        return Ok(None);
+        return Ok(Proven::Nothing);
     }
     let signature = Signature::parse(&begin.signature).ok_or(Error::SignatureInvalid)?;
     if settings.hmac_refuse_v1 && matches!(signature, Signature::V1(_)) {
@@ -153,7 +153,7 @@ async fn check(flows: &Flows, caller: &Caller, begin: BeginRequest) -> Result<Op
     };
     let lifetime = settings.hmac_max_lifetime();
     let valid = signature.verify(&signed, &settings.hmac_keys, lifetime, flows.now());
-    if valid { Ok(signature.once()) } else { Err(Error::SignatureInvalid) }
+    if valid { Ok(signature.proves()) } else { Err(Error::SignatureInvalid) }
 }
 
 fn malformed() -> Error {

@@ -22,6 +22,7 @@ pub struct Model {
     pub browser_digest: Option<String>,
     pub browser_binding: bool,
     pub completion: String,
+    pub may_replace: bool,
     pub redirect_uri: String,
     pub code_verifier: Option<Vec<u8>>,
     pub config: String,

@@ -233,11 +233,18 @@ impl Drive<'_> {
             self.canaries.add("a confirmation", &code);
             self.canaries.add("a code", &callback.query_pairs().find(|(key, _)| key == "code").unwrap().1);
             let wrong = code.chars().rev().collect::<String>();
-            let refused =
-                self.end(End::Confirmation(Confirmation { flow_id: flow_id.clone(), code: wrong })).await;
+            let refused = self
+                .end(End::Confirmation(Confirmation {
+                    flow_id: flow_id.clone(),
+                    code: wrong,
+                    ..Confirmation::default()
+                }))
+                .await;
             self.canaries.refused(refused);
             if confirmed {
-                self.end(End::Confirmation(Confirmation { flow_id, code })).await.unwrap();
+                self.end(End::Confirmation(Confirmation { flow_id, code, ..Confirmation::default() }))
+                    .await
+                    .unwrap();
             }
         }
         self.approve("ida").await;
@@ -260,7 +267,7 @@ impl Drive<'_> {
     }
 
     async fn complete(&self, query: String) -> Result<CompleteResponse, Status> {
-        self.end(End::Callback(Callback { query })).await
+        self.end(End::Callback(Callback { query, ..Callback::default() })).await
     }
 
     async fn end(&self, end: End) -> Result<CompleteResponse, Status> {

@@ -17,7 +17,7 @@ async fn exchange(server: &TestServer, provider: &TestProvider, failure: Failure
     let back = server.consent(&mut Browser::new(), &begun.connect_url, "approve").await;
     let query = back.location().unwrap().query().unwrap().to_owned();
     provider.sandbox.fail_next(failure);
-    let request = CompleteRequest { end: Some(End::Callback(Callback { query })) };
+    let request = CompleteRequest { end: Some(End::Callback(Callback { query, ..Callback::default() })) };
     server.auth(&server.key).complete(request).await.unwrap_err()
 }
 

@@ -127,7 +127,7 @@ impl Stage {
         change(&mut pairs);
         callback.query_pairs_mut().clear().extend_pairs(pairs);
         let query = callback.query().unwrap().to_owned();
-        let request = CompleteRequest { end: Some(End::Callback(Callback { query })) };
+        let request = CompleteRequest { end: Some(End::Callback(Callback { query, ..Callback::default() })) };
         self.server.auth(&self.server.key).complete(request).await.map(tonic::Response::into_inner)
     }
 

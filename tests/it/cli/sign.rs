@@ -1,7 +1,9 @@
 //! `tokenwell sign`, against a server that asks for signatures.
 
 use std::{
+    ffi::OsStr,
     io::Write as _,
+    os::unix::ffi::OsStrExt as _,
     process::{Command, Stdio},
 };
 
@@ -135,6 +137,7 @@ fn the_key_comes_from_a_file_a_variable_or_standard_input() {
     let directory = TempDir::new().unwrap();
     for (encoding, text) in [
         ("base64", STANDARD.encode(KEY).into_bytes()),
+        ("base64", STANDARD.encode(KEY).replacen("MDEy", "MDEy\n  ", 1).into_bytes()),
         ("hex", hex::encode(KEY).into_bytes()),
         ("text", KEY.to_vec()),
     ] {
@@ -169,6 +172,11 @@ fn a_key_is_no_argument_and_in_no_error() {
         let error = run(command.env("TOKENWELL_HMAC_KEY", key)).error();
         assert!(error.contains(problem) && !error.contains("anary") && !error.contains("Y2Fu"), "{error}");
     }
+    // A variable that cannot be read is not one that is not there: the key would be asked for on standard input.
+    let mut garbled = tokenwell(&["sign", "desk", "u1"]);
+    garbled.env("TOKENWELL_HMAC_KEY", OsStr::from_bytes(b"canary\xff"));
+    let error = run(&mut garbled).error();
+    assert!(error.contains("TOKENWELL_HMAC_KEY is not UTF-8") && !error.contains("anary"), "{error}");
     let error = run(&mut tokenwell(&["sign", "desk", "u1", "--key-file", "/nowhere"])).error();
     assert!(error.contains("/nowhere"), "{error}");
 }
@@ -193,6 +201,8 @@ fn what_no_signature_can_have_is_refused() {
         &["desk", "u1", "--config", "a=1", "--config", "a=2"],
         // It would look covered, and would not be.
         &["desk", "u1", "--scheme", "v1", "--return-url", "https://app.example.com/"],
+        &["desk", "u1", "--scheme", "v1", "--expires-in", "60"],
+        &["desk", "u1", "--scheme", "v1", "--project", "default"],
     ] {
         run(&mut sign(wrong)).error();
     }

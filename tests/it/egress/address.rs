@@ -1,6 +1,6 @@
 //! Where requests may lead: to public addresses, to private ones if the integration may, to this machine in development.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, http::header, routing::get as on_get};
 use tokenwell::{
@@ -8,7 +8,8 @@ use tokenwell::{
         connection::v1::{GetRequest, ImportClientCredentials, State, import_credentials::Kind},
         integration::v1::{Integration, UpdateRequest},
     },
-    oauth::{Failure, HttpClient, HttpOptions},
+    model::{OsRandom, SystemClock},
+    oauth::{Failure, HttpClient, HttpOptions, OAuthClient},
 };
 use tonic::Code;
 
@@ -130,6 +131,28 @@ async fn a_name_that_is_rebound_leads_nowhere_else() {
     assert_eq!(resolver.asked(), 2);
 }
 
+/// A connection that is open may be used by those only who may have made it.
+#[tokio::test]
+async fn a_connection_of_those_who_reach_further_is_nobody_elses() {
+    let router = Router::new().route("/", on_get(|| async { "{}" }).post(|| async { "{}" }));
+    let (provider, authority, _task) = tls::serve(router, &[HOST]).await;
+    let http = HttpOptions {
+        extra_roots: vec![authority],
+        resolver: Some(Script::of(&[&[provider]])),
+        loopback: false,
+        private_webhooks: true,
+        timeout: Duration::from_secs(10),
+        ..impatient()
+    };
+    let http = HttpClient::new(&http).unwrap();
+    let oauth = OAuthClient::new(http.clone(), Arc::new(SystemClock), Arc::new(OsRandom));
+    let url = format!("https://{HOST}/");
+    for _ in 0..2 {
+        assert_eq!(oauth.post(&url, &[], "{}".to_owned()).await.map(|it| it.status), Ok(200));
+        assert_eq!(fetch_by(&http, &url).await, Err(Failure::Barred));
+    }
+}
+
 /// An integration at a provider whose host has this address, and what an import of its own client's credentials comes to.
 async fn imported(allow_private_addresses: bool, at: &str) -> tonic::Status {
     let clock = ManualClock::new();
@@ -185,6 +208,9 @@ async fn what_may_not_be_called_is_no_failure_of_the_provider() -> TestResult {
     let force = |name: &str| GetRequest { force_refresh: true, ..get(ACME, name) };
     for round in 0..4 {
         for name in &names[..2] {
+            let refused = fenced.get(force(name)).await;
+            assert_refused(refused, Code::FailedPrecondition, "PROVIDER_ADDRESS_REFUSED");
+            // Also while it is left alone.
             let refused = fenced.get(force(name)).await;
             assert_refused(refused, Code::FailedPrecondition, "PROVIDER_ADDRESS_REFUSED");
         }

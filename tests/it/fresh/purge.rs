@@ -1,10 +1,21 @@
 //! What nobody needs any more is deleted: all of it, and whatever becomes of the rest.
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
-use tokenwell::model::Duration;
+use tokenwell::{
+    api::pb::{
+        auth::v1::BeginRequest,
+        project::v1::{Completion, Settings},
+    },
+    model::Duration,
+};
 
 use super::{forced, usual};
-use crate::support::{TestResult, acme::ACME, server::begin};
+use crate::support::{
+    Browser, TestResult,
+    acme::ACME,
+    server::begin,
+    steps::{until, walk},
+};
 
 async fn number<T: sea_orm::TryGetable>(db: &DatabaseConnection, sql: &str) -> T {
     let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
@@ -48,6 +59,34 @@ async fn a_purge_does_not_stop_before_all_is_gone() -> TestResult {
     acme.clock.advance(Duration::days(31));
     assert_eq!(acme.server.flows().purge().await?, 1101);
     assert_eq!((count(&db, "flows").await, count(&db, "refresh_attempts").await), (0, 0));
+    Ok(())
+}
+
+/// What a flow keeps to be ended with is of use to nobody but a thief once it has expired.
+#[tokio::test]
+async fn a_flow_that_has_expired_keeps_nothing_secret() -> TestResult {
+    let acme = usual().await;
+    let confirm = Settings {
+        allowed_return_urls: vec!["https://app.example.com/".to_owned()],
+        completion: Completion::Confirm.into(),
+        ..Settings::default()
+    };
+    acme.server.update_settings(confirm, &["allowed_return_urls", "completion"]).await;
+    let return_url = "https://app.example.com/".to_owned();
+    let request = BeginRequest { return_url, ..begin(ACME, "bob") };
+    let mut browser = Browser::new();
+    let (_, callback) = walk(&acme.server, &mut browser, request).await;
+    assert_eq!(browser.step(callback.as_str()).await.status.as_u16(), 303);
+    let db = acme.database.connect().await;
+    let kept = "SELECT count(parked_query) + count(code_verifier) FROM flows WHERE connection_id = 'bob'";
+    assert_eq!(number::<i64>(&db, kept).await, 2);
+    acme.clock.advance(Duration::seconds(59));
+    acme.server.flows().wipe_expired().await?;
+    assert_eq!(number::<i64>(&db, kept).await, 2);
+    acme.clock.advance(Duration::seconds(1));
+    let background = acme.background().await;
+    until(async || number::<i64>(&db, kept).await, |kept| *kept == 0).await;
+    drop(background);
     Ok(())
 }
 

@@ -199,6 +199,29 @@ async fn click_twice(browser_binding: bool) -> TestResult {
     Ok(())
 }
 
+/// Somebody who has never been here, and clicks twice: the browser drops the answer to the first click, with all that it brings.
+#[tokio::test]
+async fn a_first_click_that_nobody_waits_for_uses_nothing_up() -> TestResult {
+    let (server, _provider, database) = stage().await;
+    let key = publishable_key(&server).await;
+    let request = v2(&OLD, begin("sandbox", "ada"), in_a_minute(&server));
+    let query = [("public_key", key.as_str()), ("connection_id", "ada"), ("hmac", &request.signature)];
+    let link = format!("{}/oauth/connect/sandbox", server.public_url);
+    let link = url::Url::parse_with_params(&link, query)?.to_string();
+    let dropped = Browser::new().step(&link).await;
+    assert_eq!(
+        (dropped.status.as_u16(), dropped.location().unwrap().path()),
+        (302, "/oauth/connect/sandbox")
+    );
+    assert_eq!(database.number("SELECT count(*) FROM flows").await, 0);
+    let mut browser = Browser::new();
+    let second = browser.get(&link).await;
+    let consent = browser.open(second.location().unwrap().as_str()).await;
+    let back = browser.decide(&consent, "approve").await.location().unwrap();
+    assert_eq!(browser.get(back.as_str()).await.result("data-status"), "success");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_second_click_on_a_flow_that_has_expired_opens_nothing() -> TestResult {
     let (server, _provider, _database) = stage().await;

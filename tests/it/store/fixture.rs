@@ -159,6 +159,7 @@ pub fn grant<'a>(
         tokens,
         due_time: None,
         flow_id: None,
+        may_replace: true,
     }
 }
 
@@ -183,6 +184,7 @@ pub fn flow(integration: &Integration, connection: &str) -> Flow {
         metadata: None,
         return_url: Some("https://app.example.com/done".to_owned()),
         completion: Completion::Confirm,
+        may_replace: true,
         browser_digest: None,
         authorization_url: secret("https://provider.example.com/authorize?state=s"),
         parked_query: None,

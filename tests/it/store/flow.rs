@@ -208,8 +208,8 @@ async fn a_parked_code_that_nobody_confirms_is_wiped(kind: Kind) {
     let house = House::new(kind).await;
     let flow = parked(&house).await;
     let expiry = start() + Duration::seconds(60);
-    assert_eq!(house.store.wipe_parked(expiry).await.unwrap(), 0);
-    assert_eq!(house.store.wipe_parked(expiry + Duration::MICROSECOND).await.unwrap(), 1);
+    assert_eq!(house.store.wipe_expired(expiry - Duration::MICROSECOND).await.unwrap(), 0);
+    assert_eq!(house.store.wipe_expired(expiry).await.unwrap(), 1);
     let sealed: Option<Vec<u8>> = house.value("SELECT parked_query FROM flows").await;
     assert_eq!(sealed, None);
     // It is still there, to be told that it has expired.

@@ -41,10 +41,11 @@ impl Browser {
         Self { client: builder.build().unwrap(), cookies: BTreeMap::new() }
     }
 
-    /// One GET, without following redirects, but for the one from a callback to the page that shows what came of it.
+    /// One GET, without following redirects, but for the one that brings a cookie and leads to the same place, and the one from a
+    /// callback to the page that shows what came of it.
     pub async fn get(&mut self, url: &str) -> Answer {
         let answer = self.step(url).await;
-        match answer.result_page() {
+        match answer.same_place().or_else(|| answer.result_page()) {
             Some(page) => self.step(page.as_str()).await,
             None => answer,
         }
@@ -64,7 +65,7 @@ impl Browser {
     /// One request with headers of the test's own, and what a callback then shows.
     pub async fn send_with(&mut self, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
         let answer = self.step_with(method, url, headers).await;
-        match answer.result_page() {
+        match answer.same_place().or_else(|| answer.result_page()) {
             Some(page) => self.step_with(Method::GET, page.as_str(), headers).await,
             None => answer,
         }
@@ -160,6 +161,12 @@ impl Answer {
         let next = self.location().filter(|_| self.status == StatusCode::SEE_OTHER);
         let next = next.filter(|next| next.path().starts_with("/oauth/result/"))?;
         self.url.join(next.path()).ok()
+    }
+
+    /// Where a browser without a cookie is sent to come again with the one that it has just been given.
+    fn same_place(&self) -> Option<Url> {
+        let next = self.location().filter(|next| next.path() == self.url.path())?;
+        next.query_pairs().any(|(name, _)| name == "tokenwell_again").then_some(next)
     }
 
     /// A header as text.

@@ -246,12 +246,17 @@ impl TestServer {
 
     /// Changes the settings that `paths` name.
     pub async fn update_settings(&self, settings: Settings, paths: &[&str]) -> Settings {
+        self.update_settings_of(&self.key, settings, paths).await
+    }
+
+    /// Those of the project that has this key.
+    pub async fn update_settings_of(&self, key: &str, settings: Settings, paths: &[&str]) -> Settings {
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let request = UpdateSettingsRequest {
             settings: Some(settings),
             update_mask: Some(prost_types::FieldMask { paths }),
         };
-        self.project(&self.key).update_settings(request).await.unwrap().into_inner().settings.unwrap()
+        self.project(key).update_settings(request).await.unwrap().into_inner().settings.unwrap()
     }
 
     /// Begins a flow with the first key.

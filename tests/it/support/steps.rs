@@ -35,7 +35,7 @@ pub async fn walk(server: &TestServer, browser: &mut Browser, request: BeginRequ
 
 /// Complete with a callback's query, by the backend that has this key.
 pub async fn complete(server: &TestServer, key: &str, query: &str) -> Result<CompleteResponse, Status> {
-    let end = Some(End::Callback(Callback { query: query.to_owned() }));
+    let end = Some(End::Callback(Callback { query: query.to_owned(), ..Callback::default() }));
     Ok(server.auth(key).complete(CompleteRequest { end }).await?.into_inner())
 }
 
@@ -46,7 +46,8 @@ pub async fn confirm(
     flow_id: &str,
     code: &str,
 ) -> Result<CompleteResponse, Status> {
-    let confirmation = Confirmation { flow_id: flow_id.to_owned(), code: code.to_owned() };
+    let confirmation =
+        Confirmation { flow_id: flow_id.to_owned(), code: code.to_owned(), ..Confirmation::default() };
     let end = Some(End::Confirmation(confirmation));
     Ok(server.auth(key).complete(CompleteRequest { end }).await?.into_inner())
 }
