@@ -1,5 +1,6 @@
 //! Every flag and variable of the server. `tokenwell serve --help` is the reference.
 
+mod callers;
 mod limits;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+pub use callers::{CallerArgs, ClientAuth, TlsArgs};
 use clap::{Args, ValueEnum};
 pub use limits::{LimitArgs, Networks};
 
@@ -70,7 +72,7 @@ pub struct ProviderArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listeners")]
 pub struct ListenArgs {
-    /// The gRPC listener, for your backends only.
+    /// The gRPC listener, for your backends only. Beyond this machine, give it TLS, or let your mesh do that.
     #[arg(long, env = "TOKENWELL_GRPC_LISTEN", default_value_t = loopback(50051), value_name = "ADDRESS")]
     pub grpc_listen: SocketAddr,
 
@@ -194,6 +196,12 @@ pub struct ServeArgs {
     /// Where the server listens.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// How its gRPC listener speaks TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+    /// Who may call.
+    #[command(flatten)]
+    pub callers: CallerArgs,
     /// How the server behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,

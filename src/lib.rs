@@ -15,14 +15,14 @@
 //! | room | what is in it | knows alone |
 //! | --- | --- | --- |
 //! | [`model`] | what things are: ids, keys, settings, connections, flows, signatures, the one error | |
-//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | toml, schemars, regex, serde-saphyr, psl |
+//! | [`provider`] | the catalog: a provider's endpoints, config fields, templates and host pins | schemars, regex, serde-saphyr, psl |
 //! | [`oauth`] | speaks OAuth 2.0 and 1.0a to providers, makes the calls that entries declare; the only way out of the house | oauth2, reqwest, httpdate |
 //! | [`store`] | speaks to the database; seals what is secret | sea-orm, aes-gcm |
 //! | [`flow`] | what happens: begin, complete, import, get a token, refresh, manage | |
-//! | [`api`] | the gRPC edge: services, tower layers, the map from errors to statuses | tonic, prost |
+//! | [`api`] | the gRPC edge: TLS, services, tower layers, the map from errors to statuses | tonic, prost, tokio-rustls, x509-parser |
 //! | [`gateway`] | the HTTP edge for browsers; begins and completes through the gRPC stack, in process | axum, hyper-util, governor |
 //! | [`sandbox`] | an authorization server of our own (OAuth 2.0 and 1.0a, OpenID Connect), for the demo and the tests | axum |
-//! | [`app`] | builds everything, binds the listeners, reads the catalog again when it changes, drains | notify |
+//! | [`app`] | builds everything, binds the listeners, reads the catalog, callers and certificates again when they change, drains | notify |
 //! | [`cli`] | the command line; [`config`] has every flag | clap |
 //!
 //! # Where to begin reading
@@ -32,7 +32,7 @@
 //! * A token: `flow/token.rs`, then `flow/refresh.rs` and `flow/save.rs`; unasked: `flow/due.rs`. What each failure means:
 //!   `flow/failure.rs`. The lease and the journal: `store/refresh.rs`. All of it in words: `docs/reliability.md`.
 //! * A webhook: `store/event.rs`, where an event gets its place, then `flow/webhook/`.
-//! * Who may call: `api/layer/key.rs` and `api/layer/signature.rs`; the layers' order and its reasons: `api/mod.rs`.
+//! * Who may call: `api/layer/key.rs`, `flow/caller.rs` and `api/layer/signature.rs`; in words: `docs/callers.md`; the layers' order and its reasons: `api/mod.rs`.
 //! * What a server bears: `config/limits.rs`, `api/incoming.rs`, `api/layer/shed.rs`, `gateway/rate.rs`.
 //! * What is secret, and how it lies in the database: `store/seal.rs`.
 //! * A provider's quirks: `catalog/`, whose format is `provider/definition/` and `docs/providers.md`; what an entry must

@@ -15,7 +15,6 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Sleep, sleep},
 };
-use tonic::transport::server::Connected;
 
 /// As long as the preface of HTTP/2 (RFC 9113, section 3.4), which nothing else bounds: hyper's timers begin after it. Almost any
 /// request of HTTP/1 is longer.
@@ -144,12 +143,6 @@ impl<S> Connection<S> {
         };
         Ok(Connection { stream, peer, first: First { missing: FIRST_BYTES, end }, place })
     }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {

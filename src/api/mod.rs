@@ -15,12 +15,12 @@ pub mod pb;
 mod project;
 mod provider;
 pub mod status;
+mod tls;
 mod watch;
 mod webhook;
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use futures::stream::unfold;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status, codec::CompressionEncoding, server::NamedService, service::Routes,
@@ -41,6 +41,7 @@ use layer::{
     signature::{SignatureCheck, SignatureLayer},
     trace::{Trace, TraceLayer},
 };
+pub use tls::{Tls, TlsFault, TlsFile, TlsPems};
 
 use crate::{
     flow::Flows,
@@ -141,7 +142,7 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
         .layer(ShedLayer::new(options.max_calls))
         // Before any work is done for a call that has no time left.
         .layer(DeadlineLayer::new(options.deadline))
-        // Who calls, and whether the key permits the method. Health and reflection are open.
+        // Who calls, and whether they may call the method. Health and reflection are open.
         .layer(KeyLayer::new(flows.clone()))
         // Needs to know the project, so inside the key check. Puts the proof without which Begin does not run.
         .layer(SignatureLayer::new(flows.clone(), MAX_MESSAGE_BYTES))
@@ -152,6 +153,7 @@ pub async fn stack(flows: &Flows, options: &StackOptions) -> Result<(Stack, Heal
 /// Serves the stack until `stopping`, then lets the calls under way end.
 pub async fn serve(
     incoming: Incoming,
+    tls: Option<Tls>,
     stack: Stack,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -164,10 +166,7 @@ pub async fn serve(
         // Who dribbles the frames of a call cannot answer a ping, so this ends it, too.
         .http2_keepalive_interval(Some(limits.keepalive))
         .http2_keepalive_timeout(Some(limits.patience));
-    let connections = unfold(incoming, |mut incoming| async move {
-        let connection = incoming.accept().await;
-        Some((Ok::<_, io::Error>(connection), incoming))
-    });
+    let connections = tls::secured(incoming, tls);
     server.serve_with_incoming_shutdown(stack, connections, stopping.cancelled_owned()).await?;
     Ok(())
 }

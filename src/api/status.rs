@@ -127,9 +127,13 @@ fn map(error: &Error) -> Mapped {
         Error::PageTokenInvalid => field("page_token", "is not one of this method with these filters"),
         Error::CursorInvalid => field("cursor", "is not one of this project with these filters"),
         Error::CursorExpired => plain(OutOfRange),
-        Error::ApiKeyMissing | Error::ApiKeyInvalid | Error::SignatureMissing | Error::SignatureInvalid => {
-            plain(Unauthenticated)
-        }
+        Error::ApiKeyMissing
+        | Error::ApiKeyInvalid
+        | Error::CallerUnknown
+        | Error::TokenInvalid(_)
+        | Error::SignatureMissing
+        | Error::SignatureInvalid => plain(Unauthenticated),
+        Error::IssuerUnavailable(issuer) => retry(with(Unavailable, &[("issuer", issuer)]), None),
         Error::SignatureReplayed => plain(AlreadyExists),
         Error::PermissionMissing(it) => with(PermissionDenied, &[("permission", it.as_str())]),
         Error::ConnectionNotFound { integration, connection } => with(

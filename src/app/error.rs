@@ -32,6 +32,20 @@ pub enum AppError {
         /// What is wrong.
         source: std::io::Error,
     },
+    /// A file of the gRPC listener's TLS.
+    #[error("{}: {problem}", path.display())]
+    Tls {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong. Never what the file holds.
+        problem: String,
+    },
+    /// Flags of it that need others.
+    #[error("{0}")]
+    TlsArgs(&'static str),
+    /// The callers file.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Callers(Vec<Fault>),
     /// A listener.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -1,17 +1,21 @@
 //! Builds everything, binds the listeners, serves, and drains.
 
 mod background;
+mod callers;
 mod clock;
 mod error;
+mod follow;
 mod listen;
 mod reload;
 mod sources;
 mod storage;
+mod tls;
 mod watch;
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use callers::CallersReloader;
 use clock::{clock_of, keep_in_step};
 pub use error::AppError;
 use listen::{address, bind, public_url};
@@ -19,11 +23,12 @@ use reload::{Print, Reloader};
 use sources::Sources;
 pub use sources::load_catalog;
 pub use storage::{offline, open_store};
+use tls::TlsReloader;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{self, ConnectionLimits, Door, Incoming, StackOptions},
+    api::{self, ConnectionLimits, Door, Incoming, StackOptions, Tls},
     config::{LimitArgs, ProviderArgs, ServeArgs},
     flow::{FirstKey, Flows, Parts},
     gateway::{self, GatewayOptions, Rate},
@@ -58,6 +63,8 @@ pub struct App {
     stack: api::Stack,
     health: api::Health,
     grpc: TcpListener,
+    tls: Option<(Tls, TlsReloader)>,
+    callers: Option<CallersReloader>,
     gateway: TcpListener,
     admin: TcpListener,
     connections: ConnectionLimits,
@@ -108,6 +115,10 @@ impl App {
         let grpc = bind(args.listen.grpc_listen).await?;
         let gateway = bind(args.listen.gateway_listen).await?;
         let admin = bind(args.listen.admin_listen).await?;
+        let tls = tls::start(&args.tls, clock.clone()).await?;
+        warn_of_plaintext(address(&grpc)?, tls.is_some());
+        let certificates = args.tls.grpc_client_ca_file.is_some();
+        let callers = callers::start(args.callers.callers_file.as_deref(), certificates).await?;
         let public_url = public_url(args.listen.public_url.as_deref(), address(&gateway)?)?;
         let mut http = ways_to_providers(environment.http, &args.providers)?;
         http.private_webhooks |= args.webhooks.allow_private_webhooks;
@@ -129,6 +140,10 @@ impl App {
             stopping: stopping.clone(),
             failpoints: args.failpoints.clone(),
         });
+        let callers = match callers {
+            Some((known, reloader)) => flows.replace_callers(known).map(|()| Some(reloader))?,
+            None => None,
+        };
         let first_key = flows.bootstrap().await?;
         let options = StackOptions {
             deadline: args.behaviour.deadline,
@@ -143,6 +158,8 @@ impl App {
             stack,
             health,
             grpc,
+            tls,
+            callers,
             gateway,
             admin,
             connections: connection_limits(&args.limits),
@@ -189,8 +206,9 @@ impl App {
         let door = Door::new(self.stack.clone());
         let gateway = gateway::router(door, self.flows.clone(), &self.gateway_options);
         let admin = gateway::admin_router(self.flows.clone(), stopping.clone());
+        let (tls, certificates) = self.tls.unzip();
         let incoming = |listener| Incoming::new(listener, self.connections);
-        servers.spawn(api::serve(incoming(self.grpc), self.stack, stopping.clone()));
+        servers.spawn(api::serve(incoming(self.grpc), tls, self.stack, stopping.clone()));
         servers.spawn(gateway::serve(incoming(self.gateway), gateway, stopping.clone()));
         servers.spawn(gateway::serve(incoming(self.admin), admin, stopping.clone()));
         let mut chores = JoinSet::new();
@@ -201,6 +219,12 @@ impl App {
         }
         if self.background {
             background::spawn(&mut chores, &self.flows, &stopping);
+        }
+        if let Some(certificates) = certificates {
+            chores.spawn(certificates.run(stopping.clone()));
+        }
+        if let Some(callers) = self.callers {
+            chores.spawn(callers.run(self.flows.clone(), stopping.clone()));
         }
         if let Some(reloader) = self.reloader {
             chores.spawn(reloader.run(self.flows.clone(), stopping.clone()));
@@ -255,6 +279,16 @@ fn gateway_options(args: &LimitArgs, deadline: Duration) -> GatewayOptions {
         time: args.request_timeout + deadline,
         rate: rate.map(|(per_minute, burst)| Rate { per_minute, burst }),
         trusted_proxies: args.trusted_proxies.0.clone(),
+    }
+}
+
+/// API keys go over this listener. A mesh may protect them, so it is not refused.
+fn warn_of_plaintext(grpc: SocketAddr, tls: bool) {
+    if !tls && !grpc.ip().is_loopback() {
+        tracing::warn!(
+            %grpc,
+            "the gRPC listener speaks plaintext beyond this machine: give it --grpc-tls-cert-file, or a mesh in front",
+        );
     }
 }
 

@@ -190,7 +190,7 @@ fn names(ids: &[ProviderId]) -> String {
 
 /// A fault for the log: one line, not endless, and without the file's texts. A file with secrets may have come there by
 /// mistake.
-fn line(fault: &Fault) -> String {
+pub(super) fn line(fault: &Fault) -> String {
     let mut fault = fault.clone();
     if let Some((before, rest)) = fault.problem.split_once("string \"") {
         let after = rest.rsplit_once('"').map_or("", |(_, after)| after);

@@ -5,6 +5,7 @@
 //! its caller, and what is asked, and says what became of it; nothing here knows gRPC or HTTP.
 
 mod begin;
+mod caller;
 mod coalescer;
 mod complete;
 mod config;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 pub use begin::{BeginInput, Begun, BrowserToken};
+use caller::Known;
 use coalescer::Coalescer;
 pub use complete::{CallbackRoute, CompleteInput, Completed, Completer, Expected, Outcome};
 use due::Hands;
@@ -105,6 +107,7 @@ pub struct Parts {
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    known: ArcSwap<Known>,
     refreshes: Coalescer,
     unsaved: Unsaved,
     strikes: Strikes,
@@ -125,6 +128,7 @@ impl Flows {
         Self {
             inner: Arc::new(Inner {
                 parts,
+                known: ArcSwap::default(),
                 turns,
                 refreshes: Coalescer::default(),
                 unsaved: Unsaved::default(),

@@ -31,22 +31,6 @@ pub struct NewApiKey {
 }
 
 impl Flows {
-    /// Says who calls with this secret.
-    pub async fn authenticate(&self, secret: &str) -> Result<Caller> {
-        let prefixes = [KeyKind::Secret.prefix(), KeyKind::Publishable.prefix()];
-        if !prefixes.iter().any(|prefix| secret.starts_with(prefix)) {
-            return Err(Error::ApiKeyInvalid);
-        }
-        let key = self.store().find_api_key(secret).await?;
-        key.ok_or(Error::ApiKeyInvalid)?.verify(self.now())
-    }
-
-    /// Refuses a caller whose key has been revoked, has expired, or does not permit this, since it was verified.
-    pub(super) async fn still(&self, caller: &Caller, permission: Permission) -> Result<()> {
-        let key = self.store().get_api_key(caller.project_id(), caller.key_id()).await?;
-        key.ok_or(Error::ApiKeyInvalid)?.verify(self.now())?.require(permission)
-    }
-
     /// Makes the project `default` and a key with every permission, if the instance has no key at all.
     pub async fn bootstrap(&self) -> Result<Option<FirstKey>> {
         if self.store().has_api_keys().await? {

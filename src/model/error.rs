@@ -56,8 +56,19 @@ pub enum Error {
     /// An unknown, revoked or expired API key.
     #[error("the API key is unknown, revoked or expired")]
     ApiKeyInvalid,
-    /// The API key may not do this.
-    #[error("the API key lacks the permission `{0}`")]
+    /// A certificate or a token that holds, of somebody whom the callers file does not name.
+    #[error(
+        "the certificate or token names no caller; name it in the callers file, with a project that is there"
+    )]
+    CallerUnknown,
+    /// A token that does not hold.
+    #[error("the token is refused: {0}")]
+    TokenInvalid(&'static str),
+    /// An issuer whose keys are not known.
+    #[error("the keys of the issuer `{0}` cannot be fetched; try again")]
+    IssuerUnavailable(String),
+    /// The caller may not do this.
+    #[error("the caller lacks the permission `{0}`")]
     PermissionMissing(Permission),
     /// No signature where one is required.
     #[error("the project requires a signature; sign the request in the app's backend")]

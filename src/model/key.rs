@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, ProjectId, Random, Result, project::check_display_name, random::token};
+use super::{Caller, Error, Identity, ProjectId, Random, Result, project::check_display_name, random::token};
 
 /// What an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,12 +60,6 @@ pub struct ApiKey {
     pub expire_time: Option<OffsetDateTime>,
     /// When it was revoked.
     pub revoke_time: Option<OffsetDateTime>,
-}
-
-/// Who calls: proof that an API key was verified. Only [`ApiKey::verify`] makes one.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    key: ApiKey,
 }
 
 // === impl Permission ===
@@ -184,38 +178,8 @@ impl ApiKey {
         if expired || self.revoke_time.is_some() {
             return Err(Error::ApiKeyInvalid);
         }
-        Ok(Caller { key: self })
-    }
-}
-
-// === impl Caller ===
-
-impl Caller {
-    /// The project that the call is about.
-    #[must_use]
-    pub fn project_id(&self) -> &ProjectId {
-        &self.key.project_id
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn key_id(&self) -> Uuid {
-        self.key.id
-    }
-
-    /// Backend or frontend.
-    #[must_use]
-    pub fn kind(&self) -> KeyKind {
-        self.key.kind
-    }
-
-    /// Refuses a call that the key does not permit.
-    pub fn require(&self, permission: Permission) -> Result<()> {
-        if self.key.permissions.contains(&permission) {
-            Ok(())
-        } else {
-            Err(Error::PermissionMissing(permission))
-        }
+        let identity = Identity::Key(self.id);
+        Ok(Caller::new((self.project_id, self.permissions), self.kind, identity, self.expire_time))
     }
 }
 

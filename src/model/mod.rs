@@ -3,6 +3,7 @@
 //! No I/O and no framework. Time and randomness come in through [`Clock`] and [`Random`].
 
 mod backoff;
+mod caller;
 mod clock;
 mod config;
 mod connection;
@@ -30,6 +31,7 @@ mod signature;
 mod webhook;
 
 pub use backoff::Backoff;
+pub use caller::{Caller, Callers, Identity, Issuer, NamedCaller, TokenAlgorithm};
 pub use clock::{Clock, Look, SharedClock, SystemClock};
 pub use config::{Config, MAX_CONFIG_KEYS, SecretMap};
 pub use connection::{
@@ -50,7 +52,7 @@ pub use flow::{
 pub use grant_type::GrantType;
 pub use id::{ConnectionId, IntegrationId, ProjectId, ProviderId};
 pub use integration::{Breaker, ClientFailure, Integration, IntegrationUpdate, check_scopes};
-pub use key::{ApiKey, Caller, KeyKind, Permission, digest};
+pub use key::{ApiKey, KeyKind, Permission, digest};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
 pub use notice::Notice;
 pub use page::{Page, PageRequest, PageToken};

@@ -106,6 +106,15 @@ impl HttpClient {
         Reach { private, loopback: private || self.options.loopback }
     }
 
+    /// The same client, for an issuer whose tokens callers show, and who may have certificate authorities of its own.
+    pub(super) fn to_issuer(&self, private: bool, roots: impl Iterator<Item = Vec<u8>>) -> Result<Self> {
+        let reach = Reach { private, loopback: self.options.loopback };
+        let mut options = HttpOptions::clone(&self.options);
+        options.extra_roots.extend(roots);
+        let client = builder(&options, reach)?.build().map_err(Error::internal)?;
+        Ok(Self { client, reach, ..self.clone() })
+    }
+
     fn reaching(&self, reach: Reach) -> Result<Self, Failure> {
         if reach == self.reach {
             return Ok(self.clone());

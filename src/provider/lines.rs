@@ -9,13 +9,14 @@ use toml::{
 
 /// The line of each key, by its path: `config.subdomain.capture[0].callback`.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub struct Lines {
     by_path: BTreeMap<String, usize>,
 }
 
 impl Lines {
     /// Reads the file once more, for its keys' places. A file that is no TOML has none.
-    pub(super) fn of(text: &str) -> Self {
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         let mut lines = Self::default();
         if let Ok(table) = DeTable::parse(text) {
             lines.add_table(text, "", table.get_ref());
@@ -24,7 +25,8 @@ impl Lines {
     }
 
     /// The line of a key, or of the nearest one around it.
-    pub(super) fn find(&self, path: &str) -> Option<usize> {
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<usize> {
         let mut path = path;
         loop {
             if let Some(line) = self.by_path.get(path) {
@@ -59,7 +61,8 @@ impl Lines {
 }
 
 /// The number of the line that holds this byte.
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
+#[must_use]
+pub fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 

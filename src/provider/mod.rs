@@ -34,6 +34,7 @@ pub use definition::{
 };
 pub use field::Field;
 pub use life::RefreshError;
+pub use lines::{Lines, line_at};
 pub use path::{Path, text_of};
 pub use pin::HostPin;
 pub use request::ApiRequest;

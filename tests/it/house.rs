@@ -24,7 +24,7 @@ const ROOMS: [(&str, u8); 11] = [
 ];
 
 /// Crates, and the rooms that may name them.
-const RESIDENTS: [(&str, &[&str]); 23] = [
+const RESIDENTS: [(&str, &[&str]); 25] = [
     ("sea_orm", &["store"]),
     ("tokenwell_migrations", &["store"]),
     ("aes_gcm", &["store"]),
@@ -36,7 +36,9 @@ const RESIDENTS: [(&str, &[&str]); 23] = [
     ("jsonwebtoken", &["oauth", "sandbox"]),
     ("sha1", &["oauth", "sandbox"]),
     ("axum", &["gateway", "sandbox"]),
-    ("toml", &["provider"]),
+    ("toml", &["provider", "app"]),
+    ("tokio_rustls", &["api"]),
+    ("x509_parser", &["api"]),
     ("serde_saphyr", &["provider"]),
     ("psl", &["provider"]),
     ("schemars", &["provider"]),

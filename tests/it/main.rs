@@ -12,6 +12,7 @@ mod support;
 
 mod attack;
 mod caller;
+mod callers;
 mod canary;
 mod catalog;
 mod chromium;

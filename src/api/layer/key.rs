@@ -1,15 +1,22 @@
-//! Who calls: the API key, and whether it permits the method.
+//! Who calls, by an API key, a token or a certificate; and whether they may call the method.
 
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::{super::door::GatewayCaller, Answer, method, refuse, trace::record_project};
+use super::{
+    super::{door::GatewayCaller, tls::Peer},
+    Answer, method, refuse,
+    trace::record_project,
+};
 use crate::{
     flow::Flows,
-    model::{Error, Permission, Result},
+    model::{Error, Identity, Permission, Result},
 };
 
 /// Every method and the permission that it takes. A test compares it with the protos.
@@ -56,7 +63,7 @@ pub const PERMISSIONS: [(&str, Permission); 36] = [
 const COMPLETE: &str = "/tokenwell.auth.v1.AuthService/Complete";
 const OURS: &str = "/tokenwell.";
 
-/// Lets through only calls whose API key permits them, and puts the [`Caller`](crate::model::Caller) beside them.
+/// Lets through only calls whose caller may make them, and puts the [`Caller`](crate::model::Caller) beside them.
 #[derive(Debug, Clone)]
 pub struct KeyLayer {
     flows: Flows,
@@ -67,6 +74,14 @@ pub struct KeyLayer {
 pub struct KeyCheck<S> {
     inner: S,
     flows: Flows,
+}
+
+/// What a call shows of its caller.
+enum Shown {
+    /// An API key or a token.
+    Bearer(String),
+    /// The names in the certificate of its connection.
+    Certificate(Arc<[Identity]>),
 }
 
 impl KeyLayer {
@@ -119,14 +134,27 @@ where
 }
 
 async fn admit(flows: &Flows, request: &mut Request<Body>) -> Result<()> {
-    let secret = bearer(request.headers())?.to_owned();
-    let caller = flows.authenticate(&secret).await?;
+    let caller = match Shown::by(request)? {
+        Shown::Bearer(bearer) => flows.authenticate(&bearer).await,
+        Shown::Certificate(names) => flows.authenticate_certificate(&names).await,
+    }?;
     record_project(caller.project_id().as_str());
     let known = PERMISSIONS.iter().find(|(path, _)| *path == method(request));
     // A method that is in no proto goes on, to be answered UNIMPLEMENTED.
     known.map_or(Ok(()), |(_, permission)| caller.require(*permission))?;
     request.extensions_mut().insert(caller);
     Ok(())
+}
+
+impl Shown {
+    /// A certificate speaks for a call only if the call says nothing itself.
+    fn by(request: &Request<Body>) -> Result<Self> {
+        if request.headers().contains_key(AUTHORIZATION) {
+            return Ok(Self::Bearer(bearer(request.headers())?.to_owned()));
+        }
+        let names = request.extensions().get().and_then(Peer::names).ok_or(Error::ApiKeyMissing)?;
+        Ok(Self::Certificate(names))
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {

@@ -18,8 +18,8 @@ use crate::{
     },
     app::{Addresses, App, Environment, connection_limits},
     config::{
-        BackgroundArgs, BehaviourArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs,
-        StorageArgs, WebhookArgs, loopback,
+        BackgroundArgs, BehaviourArgs, CallerArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs,
+        ServeArgs, StorageArgs, TlsArgs, WebhookArgs, loopback,
     },
     gateway,
     model::{Duration, ExposeSecret as _, Failpoints, OsRandom, SecretString, SystemClock},
@@ -148,6 +148,8 @@ fn serve_args(directory: &Path, listen: ListenArgs) -> ServeArgs {
         },
         providers: ProviderArgs::default(),
         listen,
+        tls: TlsArgs::default(),
+        callers: CallerArgs::default(),
         behaviour: BehaviourArgs {
             deadline: std::time::Duration::from_secs(30),
             drain: std::time::Duration::from_secs(2),

@@ -209,7 +209,10 @@ fn a_server_that_may_not_migrate_wants_a_migrated_database() {
 
 #[test]
 fn help_names_every_variable() {
-    let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config.rs")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rest = fs::read_dir(root.join("src/config")).unwrap().map(|file| file.unwrap().path());
+    let files = rest.chain([root.join("src/config.rs")]).map(|file| fs::read_to_string(file).unwrap());
+    let source = files.collect::<String>();
     let variables: Vec<_> =
         source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     assert!(variables.len() > 15, "{variables:?}");

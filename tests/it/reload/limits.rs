@@ -91,8 +91,9 @@ fn no_file_is_too_strange_to_be_read() {
         let text = [&good[..from], &bytes, &good[to..]].concat();
         fs::write(directory.path().join("acme.toml"), text).unwrap();
         if let Err(faults) = load(directory.path()) {
-            prop_assert_eq!(faults.len(), 1);
-            prop_assert!(faults[0].starts_with("acme.toml:"), "{:?}", faults);
+            // What is left of an entry may lack more than one thing.
+            prop_assert!(!faults.is_empty());
+            prop_assert!(faults.iter().all(|fault| fault.starts_with("acme.toml:")), "{:?}", faults);
         }
         Ok(())
     });

@@ -1,6 +1,7 @@
 //! What the tests stand on: a whole server per test, with its own database, clock and provider.
 
 pub mod acme;
+pub mod authority;
 pub mod browser;
 pub mod clock;
 pub mod database;
@@ -8,6 +9,7 @@ pub mod detour;
 pub mod foreign;
 pub mod gate;
 pub mod grace;
+pub mod issuer;
 pub mod keys;
 pub mod oidc;
 pub mod provider;
@@ -19,12 +21,14 @@ pub mod steps;
 pub mod tls;
 
 pub use acme::Acme;
+pub use authority::Authority;
 pub use browser::Browser;
 pub use clock::ManualClock;
 pub use database::Database;
 pub use detour::Detour;
 pub use foreign::Foreign;
 pub use gate::Gate;
+pub use issuer::{Issuer, Signer};
 pub use provider::TestProvider;
 pub use proxy::{Fault, FaultProxy};
 pub use receiver::Receiver;

@@ -16,8 +16,8 @@ use tokenwell::{
     },
     app::{Addresses, App, Environment},
     config::{
-        BackgroundArgs, BehaviourArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs, ServeArgs,
-        WebhookArgs, loopback,
+        BackgroundArgs, BehaviourArgs, CallerArgs, LimitArgs, ListenArgs, ProviderArgs, RefreshArgs,
+        ServeArgs, TlsArgs, WebhookArgs, loopback,
     },
     flow::Flows,
     model::{ExposeSecret as _, Failpoints, OsRandom},
@@ -28,7 +28,7 @@ use tonic::{
     Request, Status,
     metadata::MetadataValue,
     service::interceptor::InterceptedService,
-    transport::{Channel, Endpoint},
+    transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
 use super::{
@@ -58,6 +58,10 @@ pub struct Options {
     /// Whether it calls this machine, where the providers and receivers of tests are.
     pub loopback: bool,
     pub private_webhooks: bool,
+    pub tls: TlsArgs,
+    pub callers_file: Option<PathBuf>,
+    /// What its clients bring, if it speaks TLS.
+    pub clients: Option<ClientTlsConfig>,
 }
 
 /// A server that runs, and the first key of its project `default`.
@@ -66,6 +70,7 @@ pub struct TestServer {
     pub public_url: String,
     pub key: String,
     pub clock: ManualClock,
+    clients: Option<ClientTlsConfig>,
     flows: Option<Flows>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
@@ -92,6 +97,9 @@ impl Options {
             failpoints: Failpoints::default(),
             loopback: true,
             private_webhooks: false,
+            tls: TlsArgs::default(),
+            callers_file: None,
+            clients: None,
         }
     }
 
@@ -118,6 +126,8 @@ impl TestServer {
                 admin_listen: loopback(0),
                 public_url: options.public_url,
             },
+            tls: options.tls,
+            callers: CallerArgs { callers_file: options.callers_file },
             behaviour: BehaviourArgs {
                 deadline: options.deadline,
                 drain: Duration::from_secs(5),
@@ -147,7 +157,8 @@ impl TestServer {
         let task = tokio::spawn(async move {
             app.run(async move { drop(stopped.await) }).await.unwrap();
         });
-        Self { addresses, public_url, key, clock: options.clock, flows, stop: Some(stop), task: Some(task) }
+        let (clock, clients) = (options.clock, options.clients);
+        Self { addresses, public_url, key, clock, clients, flows, stop: Some(stop), task: Some(task) }
     }
 
     /// A server on SQLite with the plain sandbox as the provider of the integration `sandbox`.
@@ -163,7 +174,8 @@ impl TestServer {
     /// Clients for a server in another process, which has this first key. Its time is not the test's.
     pub fn elsewhere(addresses: Addresses, key: String) -> Self {
         let public_url = format!("http://{}", addresses.gateway);
-        Self { addresses, public_url, key, clock: ManualClock::new(), flows: None, stop: None, task: None }
+        let clock = ManualClock::new();
+        Self { addresses, public_url, key, clock, clients: None, flows: None, stop: None, task: None }
     }
 
     /// Stops it as SIGTERM does, and waits until it has drained.
@@ -183,7 +195,19 @@ impl TestServer {
     }
 
     fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.addresses.grpc)).unwrap().connect_lazy()
+        self.channel_with(self.clients.clone())
+    }
+
+    /// A new way to it, by TLS if this says how.
+    pub fn channel_with(&self, tls: Option<ClientTlsConfig>) -> Channel {
+        let address = self.addresses.grpc;
+        let endpoint = match tls {
+            None => Endpoint::from_shared(format!("http://{address}")).unwrap(),
+            Some(tls) => {
+                Endpoint::from_shared(format!("https://{address}")).unwrap().tls_config(tls).unwrap()
+            }
+        };
+        endpoint.connect_lazy()
     }
 
     pub fn auth(&self, key: &str) -> AuthServiceClient<Keyed> {
