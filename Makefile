@@ -42,8 +42,29 @@ proto-lint: ## Check the protos: rules, comments, format
 	@$(BUF) lint proto
 	@$(BUF) format --diff --exit-code proto
 
+.PHONY: deny
+deny: ## Check licences, bans and sources of all dependencies
+	$(call heading,cargo deny)
+	@cargo fetch --quiet --locked # also of what is for other systems
+	@scripts/rust-tool cargo-deny --offline check licenses bans sources
+
+.PHONY: advisories
+advisories: ## Check dependencies against the RustSec database, which it fetches from GitHub
+	$(call heading,cargo deny check advisories)
+	@scripts/rust-tool cargo-deny check advisories
+
+.PHONY: sbom
+sbom: ## Write a CycloneDX bill of materials into artifacts/
+	$(call heading,sbom)
+	@scripts/sbom
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz each target for FUZZ_SECONDS (30); FUZZ_TARGETS names some of them
+	$(call heading,fuzz)
+	@scripts/fuzz
+
 .PHONY: test
-test: setup lint ## Everything: setup, lint, and the tests with a PostgreSQL of their own
+test: setup lint deny ## Everything: setup, lint, deny, and the tests with a PostgreSQL of their own
 	$(call heading,cargo test)
 	@scripts/with-postgres cargo test --workspace --locked
 
@@ -61,4 +82,4 @@ demo: ## Run the demonstration
 clean: ## Remove what was built and installed here; keeps data/
 	$(call heading,clean)
 	@cargo clean
-	@rm -rf tests/node/node_modules tests/node/.node tests/python/.packages artifacts
+	@rm -rf tests/node/node_modules tests/node/.node tests/python/.packages tests/.tools fuzz/target artifacts

@@ -40,6 +40,9 @@
 //! * What somebody brings from elsewhere: `provider/import/`.
 //! * What tests can make fail, and switch off: `model/failpoint.rs`; what a storm does with that: `docs/reliability.md`.
 
+#[cfg(all(feature = "fuzzing", not(debug_assertions)))]
+compile_error!("the feature `fuzzing` is for tests: it has no place in a release build");
+
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -34,8 +34,8 @@ pub(super) async fn begin(
         Err(response) => return *response,
     };
     // In a task of its own: a flow that has begun is opened, even if nobody waits for the answer any more.
-    let begun = tokio::spawn(async move { begin_for(&gateway, begin, &browser).await }).await;
-    begun.unwrap_or_else(|error| failed(&Error::internal(error)))
+    let answer = tokio::spawn(async move { begin_for(&gateway, begin, &browser).await }).await;
+    answer.unwrap_or_else(|error| failed(&Error::internal(error)))
 }
 
 /// `GET /oauth/connect/flows/{token}`: opens a flow that a backend began.

@@ -12,6 +12,8 @@ mod authorize;
 mod client;
 mod dialect;
 mod endpoints;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod http;
 mod id_token;

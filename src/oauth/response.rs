@@ -172,7 +172,8 @@ fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result
     let access_token = token(&shape.access_token, "access_token");
     let access_token = access_token.filter(|token| !token.chars().any(char::is_control));
     let access_token = access_token.ok_or_else(|| invalid("it holds no access token"))?;
-    let token_type = shape.token_type.as_deref().or_else(|| token(&None, "token_type"));
+    let token_type = shape.token_type.as_deref().or_else(|| token(&None, "token_type")).map(words::name);
+    let token_type = token_type.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "bearer".to_owned());
     let unit = shape.expires_in_unit;
     let until = |path: &Option<Path>| path.as_ref().and_then(|_| seconds_until(find(path, "")?, now));
     let lives = |path: &Option<Path>, name: &str| lifetime(find(path, name)?, unit);
@@ -182,12 +183,14 @@ fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result
         .or_else(|| lives(&None, "refresh_expires_in"));
     let scopes = match find(&shape.scope, "scope") {
         Some(Value::String(text)) => split_scopes(text, provider.scope_separator()),
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Array(items)) => {
+            items.iter().filter_map(Value::as_str).flat_map(|text| split_scopes(text, "")).collect()
+        }
         _ => Vec::new(),
     };
     let members = [
         ("access_token", Some(Value::from(access_token))),
-        ("token_type", Some(token_type.map_or_else(|| "bearer".to_owned(), words::name).into())),
+        ("token_type", Some(token_type.into())),
         ("expires_in", expires_in.map(Value::from)),
         ("refresh_token", token(&shape.refresh_token, "refresh_token").map(Value::from)),
         ("refresh_token_expires_in", refresh_expires_in.map(Value::from)),

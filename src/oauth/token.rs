@@ -16,7 +16,7 @@ use url::Url;
 use super::{Code, Endpoints, Failure, Grant, OAuthClient, Registration, dialect::Line, response::Members};
 use crate::{
     model::{Duration, ExposeSecret as _, SecretString, StringMap},
-    provider::AuthMethod,
+    provider::{AuthMethod, Provider},
 };
 
 /// The crate's client with our token response, once it is told the token endpoint.
@@ -49,7 +49,10 @@ impl OAuthClient {
                 let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
                 request = request.set_pkce_verifier(verifier);
             }
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration.provider,
+                request.request_async(&self.line(registration, endpoints, params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -68,7 +71,10 @@ impl OAuthClient {
         let request = |secret| async move {
             let client = configured(registration, endpoint, secret);
             let request = client.exchange_refresh_token(refresh_token);
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration.provider,
+                request.request_async(&self.line(registration, endpoints, params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -90,7 +96,10 @@ impl OAuthClient {
                 // One scope as far as the crate knows: it always joins with a space.
                 request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
             }
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration.provider,
+                request.request_async(&self.line(registration, endpoints, params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -128,8 +137,8 @@ fn configured(
     }
 }
 
-fn granted(
-    registration: Registration<'_>,
+pub(super) fn granted(
+    provider: &Provider,
     result: Result<
         StandardTokenResponse<Members, BasicTokenType>,
         RequestTokenError<Failure, BasicErrorResponse>,
@@ -145,7 +154,7 @@ fn granted(
     let seconds = |seconds: std::time::Duration| Duration::try_from(seconds).ok();
     let members = response.extra_fields();
     // The crate keeps types in lower case: what the entry declares is handed out as it is written.
-    let declared = registration.provider.token_response().token_type.clone();
+    let declared = provider.token_response().token_type.clone();
     let token_type = declared.unwrap_or_else(|| match response.token_type() {
         BasicTokenType::Bearer => "Bearer".to_owned(),
         other => other.as_ref().to_owned(),

@@ -16,6 +16,8 @@ mod entity;
 mod event;
 mod flow;
 mod flow_status;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod grant;
 mod integration;
 mod journal;

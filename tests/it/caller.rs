@@ -34,7 +34,7 @@ use tonic_reflection::pb::{
 
 use crate::support::{TestResult, TestServer, assert_refused, server::get};
 
-const ALL: [Permission; 8] = [
+pub const ALL: [Permission; 8] = [
     Permission::Begin,
     Permission::Complete,
     Permission::Read,
@@ -47,7 +47,7 @@ const ALL: [Permission; 8] = [
 
 /// Messages as they are on the wire.
 #[derive(Default)]
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;
@@ -83,7 +83,7 @@ impl Decoder for Raw {
     }
 }
 
-fn channel(server: &TestServer) -> Channel {
+pub fn channel(server: &TestServer) -> Channel {
     Endpoint::from_shared(format!("http://{}", server.addresses.grpc)).unwrap().connect_lazy()
 }
 
@@ -105,7 +105,7 @@ async fn call_with(channel: &Channel, path: &str, key: &str) -> Result<Bytes, St
     call(channel, path, Some(&format!("Bearer {key}"))).await
 }
 
-fn methods() -> Vec<MethodDescriptor> {
+pub fn methods() -> Vec<MethodDescriptor> {
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
     let ours = pool.services().filter(|service| service.full_name().starts_with("tokenwell."));
     let methods: Vec<_> = ours.flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
@@ -113,13 +113,13 @@ fn methods() -> Vec<MethodDescriptor> {
     methods
 }
 
-fn path(method: &MethodDescriptor) -> String {
+pub fn path(method: &MethodDescriptor) -> String {
     format!("/{}/{}", method.parent_service().full_name(), method.name())
 }
 
 /// The permission that a method is documented to need: its own, or that of every method of its service. Of a method that
 /// needs more for more, the least.
-fn documented(method: &MethodDescriptor) -> Permission {
+pub fn documented(method: &MethodDescriptor) -> Permission {
     let own = comment(method, method.path());
     let service = comment(method, method.parent_service().path());
     let line = own.split_once("Permission: ").or_else(|| service.split_once("Permission of every method: "));

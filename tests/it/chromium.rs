@@ -49,6 +49,7 @@ impl Drop for Opener {
 async fn walk(name: &str, mut options: Value) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = root.join("artifacts").join(name);
+    let framing = options.get("framing").is_some();
     options["screenshot_dir"] = directory.to_str().unwrap().into();
     let mut command = Command::new("node");
     command.arg(root.join("tests/node/browser.mjs")).arg(options.to_string());
@@ -58,7 +59,9 @@ async fn walk(name: &str, mut options: Value) -> Value {
     let output = output.unwrap().expect("node is missing: run scripts/setup");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for shot in ["consent.png", "result-light.png", "result-dark.png"] {
+    let shots: &[_] =
+        if framing { &["framed.png"] } else { &["consent.png", "result-light.png", "result-dark.png"] };
+    for shot in shots {
         assert!(directory.join(shot).exists(), "there is no {shot}");
     }
     serde_json::from_str(said.trim()).unwrap()
@@ -117,6 +120,26 @@ async fn an_opener_of_an_allowed_origin_is_told() {
     });
     assert_eq!(told["data"], expected);
     assert_eq!(report["close_requested"], true);
+}
+
+/// Nobody shows a page of ours inside his own, to have a click on it made that was meant for something else.
+#[tokio::test]
+async fn no_page_of_ours_is_shown_in_a_frame() {
+    let (server, _provider, _database) = TestServer::with_sandbox().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Another site, and not only another origin.
+    let framing = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let ours =
+        ["/oauth/result/x", "/oauth/callback?error=access_denied&state=x", "/oauth/connect/sandbox?x=1"];
+    let frames = ours.map(|path| format!("<iframe src='{}{path}'></iframe>", server.gateway())).concat();
+    // One that may be shown, to see that frames are.
+    let page = Html(format!("<!doctype html><title>A trap</title>{frames}<iframe src='/inner'></iframe>"));
+    let router = Router::new().route("/", get(async || page)).route("/inner", get(async || "hello"));
+    let task = tokio::spawn(async move { drop(axum::serve(listener, router).await) });
+    let report = walk("framed", json!({ "framing": framing })).await;
+    task.abort();
+    let refused = "chrome-error://chromewebdata/";
+    assert_eq!(report["frames"], json!([refused, refused, refused, format!("{framing}inner")]));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tonic::Code;
 use url::Url;
 
 use crate::support::{
-    Browser, TestProvider, TestResult, TestServer, assert_refused,
+    Browser, Options, TestProvider, TestResult, TestServer, assert_refused,
     browser::Answer,
     provider::CLIENT_SECRET,
     server::begin,
@@ -147,15 +147,20 @@ async fn a_refusal_of_nobodys_flow_says_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn of_fifty_callbacks_with_one_state_one_is_exchanged() -> TestResult {
-    let (server, provider, _database) = TestServer::with_sandbox().await;
+async fn of_a_hundred_callbacks_with_one_state_one_is_exchanged() -> TestResult {
+    let (server, provider, database) = TestServer::with_sandbox().await;
+    let public_url = Some(server.public_url.clone());
+    let replica = Options { public_url, ..Options::with(&server.clock, &provider) };
+    let replica = TestServer::start(&database, replica).await;
     let mut browser = Browser::new();
     let (_, callback) = walk(&server, &mut browser, begin("sandbox", "u1")).await;
     let cookie = browser.cookie(&server.public_url, "tokenwell_browser").unwrap();
     let cookie = format!("tokenwell_browser={cookie}");
-    let calls: Vec<_> = (0..50)
-        .map(|_| {
-            let (cookie, url) = (cookie.clone(), callback.to_string());
+    let calls: Vec<_> = (0..100)
+        .map(|index| {
+            let server = if index % 2 == 0 { &server } else { &replica };
+            let url = format!("{}{}?{}", server.gateway(), callback.path(), query(&callback));
+            let cookie = cookie.clone();
             tokio::spawn(
                 async move { Browser::new().send_with(Method::GET, &url, &[("cookie", &cookie)]).await },
             )

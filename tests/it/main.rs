@@ -25,6 +25,7 @@ mod flow;
 mod flow_callback;
 mod flow_confirm;
 mod fresh;
+mod fuzz;
 mod gateway;
 mod gateway_link;
 mod gateway_page;

@@ -1,5 +1,10 @@
 //! Projects do not see each other: what another project has is answered exactly like what nobody has.
 
+mod ask;
+mod every;
+mod fields;
+mod world;
+
 use std::collections::BTreeMap;
 
 use tokenwell::api::pb::{

@@ -3,7 +3,8 @@
 //   node browser.mjs '{"url":"http://127.0.0.1:8080/connect/...","screenshot_dir":"/tmp/shots"}'
 //
 // Fields: url, screenshot_dir, executable (default /usr/bin/chromium), and instead of url
-// opener: an application's page whose #connect button opens the connect page in a popup.
+// opener: an application's page whose #connect button opens the connect page in a popup, or
+// framing: a page that shows others in frames; the report is then {"frames":[url, ...]}, screenshot framed.png.
 //
 // The consent page has [data-testid=approve]; the result page has [data-testid=result] with
 // data-status. Screenshots: consent.png, result-light.png, result-dark.png (failure.png on failure).
@@ -34,7 +35,7 @@ const seen = { foreign_requests: [], console_errors: [] };
 
 try {
   const options = JSON.parse(process.argv[2] ?? '');
-  console.log(JSON.stringify({ ...(await inBrowser(options, walk)), ...seen }));
+  console.log(JSON.stringify({ ...(await inBrowser(options, options.framing ? lookAtFrames : walk)), ...seen }));
 } catch (error) {
   console.log(JSON.stringify({ error: stripVTControlCharacters(error.message), ...seen }));
   process.exitCode = 1;
@@ -92,6 +93,14 @@ async function walk(context, options) {
     report.close_requested = await closeRequested(page);
   }
   return report;
+}
+
+// A frame whose page does not want to be in one has an address of the browser's own.
+async function lookAtFrames(context, options) {
+  const page = context.pages()[0] ?? (await context.newPage());
+  await page.goto(options.framing, { waitUntil: 'load' });
+  await page.screenshot(shot(options, 'framed'));
+  return { frames: page.frames().slice(1).map((frame) => frame.url()) };
 }
 
 async function connectPage(page, { url, opener }) {

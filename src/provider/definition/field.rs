@@ -8,6 +8,7 @@ use crate::provider::path::Path;
 /// One key of the connection config.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the keys of a file")]
 pub(in crate::provider) struct FieldDefinition {
     /// The label for people.
     pub(in crate::provider) title: String,

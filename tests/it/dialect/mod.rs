@@ -4,6 +4,7 @@ mod answers;
 mod assertion;
 mod certificate;
 mod discovery;
+mod odd;
 mod requests;
 
 use tonic::Status;

@@ -142,7 +142,6 @@ async fn a_connection_of_those_who_reach_further_is_nobody_elses() {
         loopback: false,
         private_webhooks: true,
         timeout: Duration::from_secs(10),
-        ..impatient()
     };
     let http = HttpClient::new(&http).unwrap();
     let oauth = OAuthClient::new(http.clone(), Arc::new(SystemClock), Arc::new(OsRandom));
