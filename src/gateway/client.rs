@@ -41,7 +41,12 @@ impl Clients {
         }
         if !named {
             self.told_nameless.call_once(|| {
-                tracing::warn!(%peer, "a trusted proxy sets no X-Forwarded-For: its requests have no rate limit");
+                // On the same machine it may as well be a developer's own browser.
+                if peer.is_loopback() {
+                    tracing::info!(%peer, "requests without X-Forwarded-For from this machine have no rate limit");
+                } else {
+                    tracing::warn!(%peer, "a trusted proxy sets no X-Forwarded-For: its requests have no rate limit");
+                }
             });
             return None;
         }

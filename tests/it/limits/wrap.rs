@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join;
 use tokenwell::{
     api::{Connection, ConnectionLimits, Incoming},
     config::loopback,
@@ -13,7 +14,7 @@ use tokenwell::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, BufStream},
     net::{TcpListener, TcpStream},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::support::{TestResult, raw::PREFACE};
@@ -31,11 +32,15 @@ async fn accept() -> io::Result<(Incoming, Connection, TcpStream)> {
     Ok((incoming, connection, client))
 }
 
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    timeout(5 * PATIENCE, what).await.expect("it waits and waits")
+}
+
 #[tokio::test]
 async fn what_is_agreed_on_first_has_the_time_of_the_first_words() -> TestResult {
     let (_incoming, connection, _client) = accept().await?;
     let begun = Instant::now();
-    let refused = connection.wrap(|_| pending::<io::Result<TcpStream>>()).await;
+    let refused = within(connection.wrap(|_| pending::<io::Result<TcpStream>>())).await;
     assert_eq!(refused.map(drop).map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
     assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
     Ok(())
@@ -52,8 +57,7 @@ async fn the_first_words_come_after_it_and_in_the_same_time() -> TestResult {
         sleep(PATIENCE.mul_f32(0.9)).await;
         Ok(BufStream::new(stream))
     };
-    let read = async { connection.wrap(slow).await?.read(&mut [0; 24]).await };
-    let refused = read.await;
+    let refused = within(async { connection.wrap(slow).await?.read(&mut [0; 24]).await }).await;
     assert_eq!(refused.map_err(|error| error.kind()), Err(ErrorKind::TimedOut));
     assert!(begun.elapsed() < PATIENCE.mul_f32(1.5), "{:?}", begun.elapsed());
     Ok(())
@@ -69,7 +73,7 @@ async fn who_has_said_what_it_wants_may_be_silent() -> TestResult {
         sleep(2 * PATIENCE).await;
         client.write_all(b"later").await
     };
-    let (read, written) = tokio::join!(connection.read_u8(), later);
+    let (read, written) = within(join(connection.read_u8(), later)).await;
     written?;
     assert_eq!(read?, b'l');
     Ok(())
@@ -89,7 +93,7 @@ async fn it_has_the_place_that_it_had() -> TestResult {
         drop(connection);
         TcpStream::connect(address).await
     };
-    let (accepted, third) = tokio::join!(incoming.accept(), third);
+    let (accepted, third) = within(join(incoming.accept(), third)).await;
     assert_eq!(accepted.peer(), third?.local_addr()?);
     Ok(())
 }
