@@ -8,11 +8,12 @@ const CALLER: &str = "[[caller]]\ndisplay_name = \"A\"\nproject = \"default\"\np
 
 fn parse(text: &str) -> Result<Callers, Vec<String>> {
     let file = CallersFile { path: "callers.toml".into(), certificates: true };
-    let read = |path: &Path| match path.ends_with("ca.crt") {
-        true => {
+    let read = |path: &Path| {
+        if path.ends_with("ca.crt") {
             Ok(Zeroizing::new(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_vec()))
+        } else {
+            Err("No such file".to_owned())
         }
-        false => Err("No such file".to_owned()),
     };
     file.parse(text.as_bytes(), read).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }

@@ -86,9 +86,12 @@ impl Authority {
 /// A client's certificate, not yet issued.
 pub fn client(names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    let name = |name: &&str| match name.contains("://") {
-        true => SanType::URI((*name).try_into().unwrap()),
-        false => SanType::DnsName((*name).try_into().unwrap()),
+    let name = |name: &&str| {
+        if name.contains("://") {
+            SanType::URI((*name).try_into().unwrap())
+        } else {
+            SanType::DnsName((*name).try_into().unwrap())
+        }
     };
     params.subject_alt_names = names.iter().map(name).collect();
     params

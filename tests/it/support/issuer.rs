@@ -116,17 +116,14 @@ impl Signer {
         let made = made.unwrap();
         let (pem, point) = (made.serialize_pem(), made.public_key_raw().to_vec());
         let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let (key, jwk) = match algorithm {
-            Algorithm::EdDSA => (
-                EncodingKey::from_ed_pem(pem.as_bytes()),
-                json!({"kty": "OKP", "crv": "Ed25519", "x": text(&point)}),
-            ),
-            _ => {
-                let (x, y) = point[1..].split_at(point.len() / 2);
-                let curve = if algorithm == Algorithm::ES256 { "P-256" } else { "P-384" };
-                let jwk = json!({"kty": "EC", "crv": curve, "x": text(x), "y": text(y)});
-                (EncodingKey::from_ec_pem(pem.as_bytes()), jwk)
-            }
+        let (key, jwk) = if algorithm == Algorithm::EdDSA {
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": text(&point)});
+            (EncodingKey::from_ed_pem(pem.as_bytes()), jwk)
+        } else {
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            let curve = if algorithm == Algorithm::ES256 { "P-256" } else { "P-384" };
+            let jwk = json!({"kty": "EC", "crv": curve, "x": text(x), "y": text(y)});
+            (EncodingKey::from_ec_pem(pem.as_bytes()), jwk)
         };
         Self { algorithm, key: key.unwrap(), jwk: named(jwk, kid) }
     }
