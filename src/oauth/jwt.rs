@@ -7,8 +7,14 @@ use serde_json::{Map, Value};
 use super::json;
 use crate::model::{Duration, ExposeSecret as _, OffsetDateTime, SecretString};
 
-/// The claims of a signed JWT in its compact form (RFC 7515, section 7.1): three parts, of which two are JSON objects.
+/// The claims of a signed JWT.
 pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
+    parts(token).map(|(_, claims)| claims)
+}
+
+/// The header and the claims of a signed JWT in its compact form (RFC 7515, section 7.1): three parts, of which two are JSON
+/// objects.
+pub(super) fn parts(token: &str) -> Option<(Map<String, Value>, Map<String, Value>)> {
     let mut parts = token.split('.');
     let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {
@@ -17,8 +23,7 @@ pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
     decoded(signature)?;
     let object = |part: &str| json::parse::<Map<String, Value>>(&decoded(part)?).ok();
-    object(header)?;
-    object(claims)
+    Some((object(header)?, object(claims)?))
 }
 
 /// The time that an access token which happens to be a JWT names as its end (RFC 7519, section 4.1.4).
@@ -26,7 +31,12 @@ pub(super) fn claims(token: &str) -> Option<Map<String, Value>> {
 /// Nothing is verified, so it is no more than a hint: to whoever takes the token, it may be dead already.
 #[must_use]
 pub fn jwt_expiry(token: &SecretString) -> Option<OffsetDateTime> {
-    numeric_date(claims(token.expose_secret())?.get("exp")?)
+    expiry(token.expose_secret())
+}
+
+/// The same of its text.
+pub(super) fn expiry(token: &str) -> Option<OffsetDateTime> {
+    numeric_date(claims(token)?.get("exp")?)
 }
 
 /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, maybe with a fraction. One before 1970 or beyond the year 9999

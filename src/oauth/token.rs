@@ -49,7 +49,10 @@ impl OAuthClient {
                 let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
                 request = request.set_pkce_verifier(verifier);
             }
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -68,7 +71,10 @@ impl OAuthClient {
         let request = |secret| async move {
             let client = configured(registration, endpoint, secret);
             let request = client.exchange_refresh_token(refresh_token);
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -90,7 +96,10 @@ impl OAuthClient {
                 // One scope as far as the crate knows: it always joins with a space.
                 request = request.add_scope(Scope::new(scopes.join(registration.provider.scope_separator())));
             }
-            granted(registration, request.request_async(&self.line(registration, endpoints, params)?).await)
+            granted(
+                registration,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
+            )
         };
         self.with_secrets(registration, request).await
     }
@@ -98,12 +107,12 @@ impl OAuthClient {
     fn line<'a>(
         &self,
         registration: Registration<'a>,
-        endpoints: &Endpoints,
+        (endpoints, endpoint): (&Endpoints, &Url),
         params: &StringMap,
     ) -> Result<Line<'a>, Failure> {
         let mut params = params.clone();
         if registration.provider.auth_method() == AuthMethod::PrivateKeyJwt {
-            params.extend(self.assertion(registration, endpoints)?);
+            params.extend(self.assertion(registration, endpoints, endpoint)?);
         }
         let http = self.http_for(registration)?;
         Ok(Line { http, registration, params, now: self.clock.now() })

@@ -3,8 +3,13 @@
 mod answers;
 mod assertion;
 mod certificate;
+mod clock;
 mod discovery;
+mod id_token;
+mod issuer;
 mod requests;
+mod scopes;
+mod tenants;
 
 use tonic::Status;
 use url::Url;
