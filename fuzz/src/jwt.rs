@@ -3,8 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tokenwell::{
-    model::{Duration, SecretString},
-    oauth::{Expected, Grant, Members, jwt_expiry},
+    model::SecretString,
+    oauth::{fuzzing::id_token_claims, jwt_expiry},
 };
 
 use super::{NOW, choice, now};
@@ -25,25 +25,11 @@ pub fn run(data: &[u8]) {
         assert!(end.unix_timestamp() >= 0 && end.year() <= 9999, "{end}");
     }
     let nonce = SecretString::from(NONCE);
-    let expected = Expected { client_id: CLIENT, issuer: Some(ISSUER), nonce: Some(&nonce), now: now() };
-    let Ok(Some(claims)) = grant(&token).claims(&expected) else { return };
+    let Some(claims) = id_token_claims(&token, CLIENT, ISSUER, &nonce, now()) else { return };
     let audience = match &claims["aud"] {
         Value::Array(audiences) => audiences.contains(&CLIENT.into()),
         audience => audience == CLIENT,
     };
     assert!(audience && claims["iss"] == ISSUER && claims["nonce"] == NONCE, "{claims}");
     assert!(claims["exp"].as_i64().unwrap() >= NOW - 60, "{claims}");
-}
-
-fn grant(id_token: &str) -> Grant {
-    let members: Members = serde_json::from_value(serde_json::json!({ "id_token": id_token })).unwrap();
-    Grant {
-        access_token: "at".into(),
-        token_type: "Bearer".to_owned(),
-        expires_in: Some(Duration::HOUR),
-        refresh_token: None,
-        refresh_token_expires_in: None,
-        scopes: None,
-        members,
-    }
 }

@@ -15,6 +15,7 @@ mod m20261124_000009_attention;
 mod m20261124_000010_private_addresses;
 mod m20261124_000011_signatures;
 mod m20261124_000014_replacing;
+mod m20261124_000016_requested_scopes;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000010_private_addresses::Migration),
             Box::new(m20261124_000011_signatures::Migration),
             Box::new(m20261124_000014_replacing::Migration),
+            Box::new(m20261124_000016_requested_scopes::Migration),
         ]
     }
 }

@@ -257,6 +257,7 @@ impl Flows {
             config: &config.values,
             secrets: &held.secrets,
             granted_scopes: &held.scopes,
+            requested_scopes: &[],
             tokens: &held.tokens,
             due_time: self.due_time(provider, grant_type, &held.tokens)?,
             flow_id: None,
@@ -292,7 +293,7 @@ impl Flows {
         let captured = provider.capture(Source::TokenResponse(grant.answer()), config);
         captured.map_err(|unfit| unfit.in_response(provider))?;
         Ok(Held {
-            tokens: token_set(provider, GrantType::ClientCredentials, &grant, None, asked),
+            tokens: token_set(provider, GrantType::ClientCredentials, &grant, None, self.since(asked)),
             secrets: Secrets { client, asked_scopes: scopes.clone(), ..Secrets::default() },
             scopes: grant.scopes.unwrap_or(scopes),
         })

@@ -1,9 +1,13 @@
 //! Managing integrations.
 
 use super::Flows;
-use crate::model::{
-    Breaker, Error, Integration, IntegrationId, IntegrationUpdate, Page, PageRequest, ProjectId, ProviderId,
-    Result, SecretString, uuid_v7,
+use crate::{
+    model::{
+        Breaker, Error, ExposeSecret as _, Integration, IntegrationId, IntegrationUpdate, Page, PageRequest,
+        ProjectId, ProviderId, Result, SecretString, uuid_v7,
+    },
+    oauth::thumbprint,
+    provider::AuthMethod,
 };
 
 /// A new integration, as a caller writes it.
@@ -58,6 +62,7 @@ impl Flows {
             update_time: now,
         };
         integration.validate()?;
+        self.check_key(&integration).await?;
         self.store().insert_integration(&integration).await?;
         Ok(integration)
     }
@@ -90,10 +95,34 @@ impl Flows {
             let now = self.now().max(old.update_time + crate::model::Duration::MICROSECOND);
             let new = old.clone().updated(update.clone(), now);
             new.validate()?;
+            let key = |it: &Integration| it.private_key.as_ref().map(|key| key.expose_secret().to_owned());
+            if key(&old) != key(&new) {
+                self.check_key(&new).await?;
+            }
             if self.store().put_integration(&old, &new).await? {
                 return Ok(new);
             }
         }
+    }
+
+    /// Refuses a key that signs for another provider's client, too: an assertion that one server gets must be worth nothing at
+    /// another, whoever has told us what its audience is.
+    async fn check_key(&self, integration: &Integration) -> Result<()> {
+        let catalog = self.catalog();
+        let signs = |provider: &ProviderId| {
+            catalog.get(provider).is_ok_and(|provider| provider.auth_method() == AuthMethod::PrivateKeyJwt)
+        };
+        let own = integration.private_key.as_ref().filter(|_| signs(&integration.provider_id));
+        // One that cannot sign is nobody else's either, and is told of when it is needed.
+        let Some(own) = own.and_then(thumbprint) else { return Ok(()) };
+        for other in self.store().integrations_with_keys(&integration.project_id).await? {
+            let elsewhere = other.provider_id != integration.provider_id && signs(&other.provider_id);
+            if elsewhere && other.private_key.as_ref().and_then(thumbprint).as_ref() == Some(&own) {
+                let problem = format!("is that of `{}`, at another provider: make one for each", other.id);
+                return Err(Error::field("client_private_key", problem));
+            }
+        }
+        Ok(())
     }
 
     /// Deletes an integration that has no connections.

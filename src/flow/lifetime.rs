@@ -7,6 +7,12 @@ use crate::{
 };
 
 impl Flows {
+    /// From when on what an answer says counts: from when it was asked for. If the clock was put back meanwhile, what it showed
+    /// then lies ahead, and tokens would be handed out for so much longer than they live.
+    pub(super) fn since(&self, asked: OffsetDateTime) -> OffsetDateTime {
+        asked.min(self.now())
+    }
+
     /// Asks, where the entry declares how, and corrects what was guessed. Only for tokens that are stored: an answer that is
     /// waited for must not cost them.
     pub(super) async fn settle_lifetime(

@@ -24,6 +24,7 @@ mod redeem;
 mod refresh;
 mod revoke;
 mod save;
+mod scopes;
 mod setback;
 mod signed;
 mod ticket;

@@ -5,6 +5,7 @@ use super::{
     complete::Redeemable,
     failure::{client_failed, exchange_failed},
     persist::persistently,
+    scopes::requested,
     token::token_set,
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         Config, Error, Flow, GrantType, OffsetDateTime, Point, Result, SecretMap, SecretString, Secrets,
         TokenSet,
     },
-    oauth::{Code, Expected, Failure, Grant, Registration, RequestToken},
+    oauth::{Code, Failure, Grant, Registration, RequestToken},
     provider::{Source, Unfit},
     store::{NewGrant, Placed},
 };
@@ -46,7 +47,7 @@ impl Flows {
             }
             None => self.redeem_code(registration, flow, &code, asked).await?,
         };
-        let kept = self.keep(registration, flow, &fruit, config, asked).await;
+        let kept = self.keep(registration, flow, &fruit, config, self.since(asked)).await;
         if let Err(error) = &kept
             && flow.grant_type == GrantType::AuthorizationCode
         {
@@ -87,6 +88,7 @@ impl Flows {
             config: &config.values,
             secrets: &secrets,
             granted_scopes: scopes.unwrap_or(&flow.scopes),
+            requested_scopes: &requested(provider, flow, fruit.grant.as_ref(), &fruit.tokens),
             tokens: &fruit.tokens,
             due_time: self.due_time(provider, flow.grant_type, &fruit.tokens)?,
             flow_id: Some(flow.id),
@@ -126,7 +128,7 @@ impl Flows {
         let grant = self.oauth().exchange(registration, code).await;
         self.client_met(registration, grant.as_ref().err()).await;
         let grant = grant.map_err(|failure| exchange_failed(failure, provider))?;
-        let tokens = token_set(provider, flow.grant_type, &grant, None, asked);
+        let tokens = token_set(provider, flow.grant_type, &grant, None, self.since(asked));
         Ok(Fruit { tokens, token_secret: None, grant: Some(grant) })
     }
 
@@ -145,15 +147,8 @@ impl Flows {
         if !provider.reads_id_token() {
             return Ok(());
         }
-        let endpoints = self.oauth().endpoints(registration).await;
-        let endpoints = endpoints.map_err(|failure| client_failed(failure, provider))?;
-        let expected = Expected {
-            client_id: &registration.integration.client_id,
-            issuer: endpoints.issuer(),
-            nonce,
-            now,
-        };
-        match grant.claims(&expected).map_err(|failure| client_failed(failure, provider))? {
+        let claims = self.oauth().id_token_claims(registration, grant, nonce, now).await;
+        match claims.map_err(|failure| client_failed(failure, provider))? {
             Some(claims) => provider.capture(Source::IdToken(&claims), config).map_err(unfit),
             None => Ok(()),
         }
@@ -177,7 +172,7 @@ impl Flows {
         let tokens = TokenSet {
             access_token: credentials.token,
             token_type: "OAuth".to_owned(),
-            expire_time: credentials.expires_in.map(|lifetime| asked + lifetime),
+            expire_time: credentials.expires_in.map(|lifetime| self.since(asked) + lifetime),
             refresh_token: None,
             refresh_token_expire_time: None,
         };

@@ -303,6 +303,7 @@ impl Flows {
                 self.failpoints().reached(Point::RefreshAfterAnswer).await?;
                 let old = Some((&attempt.credentials.tokens, attempt.connection.refresh_time));
                 let grant_type = attempt.connection.grant_type;
+                let asked = self.since(asked);
                 let tokens = token_set(&attempt.provider, grant_type, &grant, old, asked);
                 let inquiry = Inquiry::of(&attempt);
                 self.save(attempt, Answer { grant, tokens, asked }).await?;

@@ -75,6 +75,8 @@ pub struct Connection {
     pub metadata_version: i64,
     /// The scopes granted, or asked for if the provider did not say.
     pub granted_scopes: Vec<String>,
+    /// The scopes that its flow asked for, in the spelling of the provider's answers. Empty: nobody knows.
+    pub requested_scopes: Vec<String>,
     /// When its refresh token expires, if that is known.
     pub refresh_token_expire_time: Option<OffsetDateTime>,
     /// When it is told that what can be renewed ends.
@@ -196,11 +198,29 @@ impl Connection {
         (&self.project_id, &self.integration_id, &self.id)
     }
 
+    /// The scopes that were asked for and are not among those granted.
+    #[must_use]
+    pub fn missing_scopes(&self) -> Vec<String> {
+        let granted =
+            |asked: &&String| self.granted_scopes.iter().any(|granted| is_same_scope(asked, granted));
+        self.requested_scopes.iter().filter(|asked| !granted(asked)).cloned().collect()
+    }
+
     /// The version of the metadata, as callers see it.
     #[must_use]
     pub fn etag(&self) -> String {
         etag(self.metadata_version)
     }
+}
+
+/// Whether two names are of one scope: some providers put the address of the API in front of one of the two, and some do not
+/// keep to the case.
+fn is_same_scope(asked: &str, granted: &str) -> bool {
+    let (asked, granted) = (asked.to_ascii_lowercase(), granted.to_ascii_lowercase());
+    let with_address = |long: &str, short: &str| {
+        long.starts_with("https://") && long.strip_suffix(short).is_some_and(|rest| rest.ends_with('/'))
+    };
+    asked == granted || with_address(&asked, &granted) || with_address(&granted, &asked)
 }
 
 /// A version of metadata, as callers see it.
@@ -258,5 +278,21 @@ mod tests {
         assert!(valid(30, 26));
         assert!(!valid(30, 27));
         assert!(!valid(30, 30));
+    }
+
+    #[test]
+    fn a_scope_is_the_same_with_its_address_and_in_any_case() {
+        for (asked, granted, same) in [
+            ("Mail.Read", "https://graph.microsoft.com/Mail.Read", true),
+            ("https://graph.microsoft.com/Mail.Read", "mail.read", true),
+            ("read", "READ", true),
+            ("read", "write", false),
+            ("read", "https://acme.com/thread", false),
+            ("read", "spread", false),
+            ("read", "crm/read", false),
+            ("read", "", false),
+        ] {
+            assert_eq!(is_same_scope(asked, granted), same, "{asked} {granted}");
+        }
     }
 }

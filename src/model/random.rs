@@ -47,3 +47,37 @@ pub fn uuid_v7(random: &dyn Random, now: OffsetDateTime) -> Result<Uuid> {
     let millis = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    /// Bounds of chi-square with 255 degrees of freedom, each of which chance passes once in a thousand million runs.
+    const LEAST: f64 = 142.0;
+    const MOST: f64 = 420.0;
+
+    #[test]
+    fn tokens_are_all_different_and_every_byte_is_as_likely_as_any() -> Result<()> {
+        const TOKENS: u32 = 100_000;
+        let mut seen = HashSet::new();
+        let mut counts = [0_u32; 256];
+        for _ in 0..TOKENS {
+            let token = token(&OsRandom)?;
+            let bytes = URL_SAFE_NO_PAD.decode(token.expose_secret()).unwrap_or_default();
+            assert_eq!((token.expose_secret().len(), bytes.len()), (43, 32));
+            for byte in &bytes {
+                counts[usize::from(*byte)] += 1;
+            }
+            assert!(seen.insert(bytes), "one was there before");
+        }
+        let expected = f64::from(TOKENS * 32) / 256.0;
+        let chi_square: f64 =
+            counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+        assert!((LEAST..MOST).contains(&chi_square), "chi-square is {chi_square}");
+        Ok(())
+    }
+}

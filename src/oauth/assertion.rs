@@ -1,10 +1,14 @@
 //! Client authentication by a signed assertion (RFC 7523, section 2.2; OpenID Connect Core, section 9).
 
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{
+    Algorithm, EncodingKey, Header,
+    jwk::{Jwk, ThumbprintHash},
+};
 use serde::Serialize;
+use url::Url;
 
 use super::{Endpoints, Failure, OAuthClient, Registration};
-use crate::model::{ExposeSecret as _, Integration, StringMap, token};
+use crate::model::{ExposeSecret as _, Integration, SecretString, StringMap, token};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// How long an assertion is good for, in seconds.
@@ -21,21 +25,24 @@ struct Claims<'a> {
 }
 
 impl OAuthClient {
-    /// The parameters that prove who the client is. The audience is the issuer where the entry names one, else the token
-    /// endpoint (RFC 7523, section 3).
+    /// The parameters that prove who the client is to whoever is at this address, and to nobody else. At the token endpoint
+    /// the audience is the issuer where the entry names one, else that endpoint, which stands for the server (RFC 7523,
+    /// section 3). Elsewhere it is the address itself.
     pub(super) fn assertion(
         &self,
         registration: Registration<'_>,
         endpoints: &Endpoints,
+        target: &Url,
     ) -> Result<StringMap, Failure> {
         let integration = registration.integration;
         let (algorithm, key) = signing_key(integration)?;
         let jti = token(&*self.random).map_err(|error| Failure::own_fault(&error))?;
         let now = self.clock.now().unix_timestamp();
+        let audience = endpoints.issuer().filter(|_| endpoints.token().is_ok_and(|token| token == target));
         let claims = Claims {
             iss: &integration.client_id,
             sub: &integration.client_id,
-            aud: endpoints.issuer().map_or_else(|| endpoints.token().map(url::Url::as_str), Ok)?,
+            aud: audience.unwrap_or(target.as_str()),
             jti: jti.expose_secret(),
             iat: now,
             exp: now + LIFETIME,
@@ -55,9 +62,21 @@ fn signing_key(integration: &Integration) -> Result<(Algorithm, EncodingKey), Fa
     let pem = integration.private_key.as_ref().ok_or_else(|| {
         Failure::unusable("the provider wants a signed assertion, and the integration has no private key")
     })?;
+    read(pem).ok_or_else(unusable)
+}
+
+fn read(pem: &SecretString) -> Option<(Algorithm, EncodingKey)> {
     let pem = pem.expose_secret().as_bytes();
     let rsa = EncodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key));
-    rsa.or_else(|_| EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key))).map_err(|_| unusable())
+    rsa.or_else(|_| EncodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key))).ok()
+}
+
+/// The thumbprint of a private key's public half (RFC 7638), by which two spellings of one key are alike. `None`: it cannot
+/// sign.
+#[must_use]
+pub fn thumbprint(pem: &SecretString) -> Option<String> {
+    let (algorithm, key) = read(pem)?;
+    Jwk::from_encoding_key(&key, algorithm).ok()?.thumbprint(ThumbprintHash::SHA256).ok()
 }
 
 fn unusable() -> Failure {

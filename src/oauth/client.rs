@@ -41,7 +41,7 @@ impl OAuthClient {
             }
         }
         if provider.auth_method() == AuthMethod::PrivateKeyJwt {
-            proof.extend(self.assertion(registration, endpoints)?);
+            proof.extend(self.assertion(registration, endpoints, endpoint)?);
         }
         let proof = proof.iter().filter_map(|(name, value)| Some((provider.param_name(name)?, value)));
         let form = form_urlencoded::Serializer::new(String::new())

@@ -24,6 +24,7 @@ pub struct Endpoints {
     refresh: Found,
     revocation: Found,
     introspection: Found,
+    jwks: Found,
     issuer: Option<String>,
     iss_required: bool,
 }
@@ -42,6 +43,7 @@ struct Document {
     authorization_endpoint: Option<String>,
     token_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    jwks_uri: Option<String>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -72,6 +74,11 @@ impl Endpoints {
     /// Where tokens are introspected (RFC 7662), if the entry says so.
     pub fn introspection(&self) -> Result<Option<&Url>, Failure> {
         there(&self.introspection)
+    }
+
+    /// Where the keys are that `id_token`s are signed with, if anybody says so.
+    pub(super) fn jwks(&self) -> Result<Option<&Url>, Failure> {
+        there(&self.jwks)
     }
 
     /// The issuer.
@@ -108,13 +115,15 @@ impl OAuthClient {
             refresh: provider.refresh_endpoint(config).map_err(own),
             revocation: provider.revocation_endpoint(config).map_err(own),
             introspection: provider.introspection_endpoint(config).map_err(own),
+            jwks: provider.jwks_uri(config).map_err(own),
             issuer: provider.issuer(config).map_err(own)?,
             iss_required: provider.requires_issuer(),
         };
-        if let (true, Some(issuer)) = (provider.discovery(), &endpoints.issuer) {
+        if let (true, Some(issuer)) = (provider.discovery(), endpoints.issuer.as_deref()) {
             let document = self.document(registration, issuer).await?;
-            let found =
-                |address: &Option<String>| address.as_deref().map(|it| provider.pinned(it)).transpose();
+            let found = |address: &Option<String>| {
+                address.as_deref().map(|it| provider.pinned_beside(issuer, it)).transpose()
+            };
             let foreign = |_| Failure::invalid("its metadata names an endpoint that is not on its own hosts");
             if endpoints.authorization == Ok(None) {
                 endpoints.authorization = Ok(found(&document.authorization_endpoint).map_err(foreign)?);
@@ -125,6 +134,10 @@ impl OAuthClient {
             if endpoints.revocation == Ok(None) {
                 // Flows do without it: a foreign one is a failure where it is needed.
                 endpoints.revocation = found(&document.revocation_endpoint).map_err(foreign);
+            }
+            if endpoints.jwks == Ok(None) {
+                // Likewise.
+                endpoints.jwks = found(&document.jwks_uri).map_err(foreign);
             }
             endpoints.iss_required |= document.authorization_response_iss_parameter_supported;
         }

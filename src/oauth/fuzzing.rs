@@ -1,12 +1,23 @@
 //! The door for fuzz targets, which lie outside of the house.
 
+use jsonwebtoken::Algorithm;
 use oauth2::{
     RequestTokenError,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
-use super::{Failure, Grant, http::Answer, response, token};
-use crate::{model::OffsetDateTime, provider::Provider};
+use serde_json::Value;
+
+use super::{
+    Failure, Grant,
+    http::Answer,
+    id_token::{Expected, Header},
+    jwt, response, token,
+};
+use crate::{
+    model::{OffsetDateTime, SecretString},
+    provider::Provider,
+};
 
 /// What is made of a token endpoint's answer.
 pub fn token_response(
@@ -25,4 +36,20 @@ pub fn token_response(
     let written = response::canonical(&answer, provider, now)?;
     let read = serde_json::from_slice(&written);
     token::granted(provider, read.map_err(|_| RequestTokenError::Other(String::new())))
+}
+
+/// What an `id_token` claims, if it is for this client, of this issuer, and in time. Its signature is not looked at.
+#[must_use]
+pub fn id_token_claims(
+    token: &str,
+    client_id: &str,
+    issuer: &str,
+    nonce: &SecretString,
+    now: OffsetDateTime,
+) -> Option<Value> {
+    let (header, claims) = jwt::parts(token)?;
+    Header::read(&header, &[Algorithm::RS256]).ok()?;
+    let claims = Value::Object(claims);
+    let expected = Expected { client_id, issuer: Some(issuer), nonce: Some(nonce), now };
+    expected.check(&claims).ok().map(|()| claims)
 }

@@ -31,7 +31,12 @@ pub(super) fn parts(token: &str) -> Option<(Map<String, Value>, Map<String, Valu
 /// Nothing is verified, so it is no more than a hint: to whoever takes the token, it may be dead already.
 #[must_use]
 pub fn jwt_expiry(token: &SecretString) -> Option<OffsetDateTime> {
-    numeric_date(claims(token.expose_secret())?.get("exp")?)
+    expiry(token.expose_secret())
+}
+
+/// The same of its text.
+pub(super) fn expiry(token: &str) -> Option<OffsetDateTime> {
+    numeric_date(claims(token)?.get("exp")?)
 }
 
 /// A `NumericDate` (RFC 7519, section 2): seconds since 1970, maybe with a fraction. One before 1970 or beyond the year 9999

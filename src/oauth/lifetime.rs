@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::{
     Failure, Grant, OAuthClient, Registration, json,
-    jwt::{jwt_expiry, numeric_date},
-    response::{MAX_LIFETIME_SECONDS, refused},
+    jwt::{expiry, numeric_date},
+    response::{MAX_LIFETIME_SECONDS, refused, there},
 };
-use crate::model::{Duration, OffsetDateTime, SecretString};
+use crate::model::{Duration, ExposeSecret as _, OffsetDateTime, SecretString};
 
 /// How long an introspection may take while callers wait for the token that it is about.
 const INTROSPECTION_TIMEOUT: StdDuration = StdDuration::from_secs(3);
@@ -31,8 +31,13 @@ impl Grant {
     /// a JWT.
     #[must_use]
     pub fn lifetime(&self, asked: OffsetDateTime) -> Option<Duration> {
-        self.expires_in.or_else(|| lifetime(jwt_expiry(&self.access_token)?, asked))
+        self.expires_in.or_else(|| life_of(self.access_token.expose_secret(), asked))
     }
+}
+
+/// How long a token lives that is a JWT and says so, from this time on.
+pub(super) fn life_of(access_token: &str, from: OffsetDateTime) -> Option<Duration> {
+    lifetime(expiry(access_token)?, from)
 }
 
 fn lifetime(expire_time: OffsetDateTime, asked: OffsetDateTime) -> Option<Duration> {
@@ -89,7 +94,10 @@ impl OAuthClient {
             let said = json::parse::<Map<String, Value>>(&answer.body).ok();
             match said.as_ref().map(|said| (said, said.get("active").and_then(Value::as_bool))) {
                 Some((said, Some(active))) if status.is_success() => {
-                    Ok(Introspection { active, expire_time: said.get("exp").and_then(numeric_date) })
+                    let now = self.clock.now();
+                    let end = said.get("exp").and_then(numeric_date);
+                    let skew = there(&answer.headers, now) - now;
+                    Ok(Introspection { active, expire_time: end.and_then(|end| end.checked_sub(skew)) })
                 }
                 _ if status == StatusCode::UNAUTHORIZED => Err(Failure::Unauthorized),
                 _ => Err(Failure::invalid("its answer says nothing about the token")),

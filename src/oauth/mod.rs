@@ -19,6 +19,7 @@ mod http;
 mod id_token;
 mod issuer;
 mod json;
+mod jwks;
 mod jwt;
 mod lifetime;
 mod oauth1;
@@ -33,11 +34,12 @@ use std::sync::Arc;
 use oauth2::http::StatusCode;
 use serde_json::Value;
 
+pub use self::assertion::thumbprint;
 pub use self::endpoints::Endpoints;
 use self::endpoints::Metadata;
 pub use self::http::{HttpClient, HttpOptions, REQUEST_TIMEOUT};
-pub use self::id_token::Expected;
 pub use self::issuer::{Token, TrustedIssuers};
+use self::jwks::KeySets;
 pub use self::jwt::jwt_expiry;
 pub use self::lifetime::Introspection;
 pub use self::oauth1::{RequestToken, TokenCredentials};
@@ -57,6 +59,7 @@ pub struct OAuthClient {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     metadata: Metadata,
+    key_sets: KeySets,
     working: Working,
 }
 
@@ -177,7 +180,8 @@ impl OAuthClient {
     /// A client over this way out of the house.
     #[must_use]
     pub fn new(http: HttpClient, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        Self { http, clock, random, metadata: Metadata::default(), working: Working::default() }
+        let (metadata, key_sets, working) = (Metadata::default(), KeySets::default(), Working::default());
+        Self { http, clock, random, metadata, key_sets, working }
     }
 
     /// Which addresses webhooks may be sent to.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use time::format_description::well_known::Rfc3339;
 use url::form_urlencoded;
 
-use super::{Failure, http::Answer, json};
+use super::{Failure, http::Answer, json, lifetime::life_of};
 use crate::{
     model::{Duration, OffsetDateTime},
     provider::{ExpiresInUnit, Path, Provider, text_of, words},
@@ -21,6 +21,10 @@ use crate::{
 pub(super) const MAX_LIFETIME_SECONDS: u64 = 10 * 366 * 24 * 3600;
 /// An absolute time beyond this is in milliseconds.
 const MAX_UNIX_SECONDS: i64 = 100_000_000_000;
+/// What a provider's clock is off by is made up for between these two. Below, it is but the answer's way; above, whoever writes
+/// the header has no clock.
+const LEAST_SKEW: Duration = Duration::seconds(2);
+const MOST_SKEW: Duration = Duration::HOUR;
 /// The longest wait that a provider may ask for.
 const MAX_RETRY_AFTER: StdDuration = StdDuration::from_hours(1);
 
@@ -78,7 +82,7 @@ fn written(answer: &Answer, provider: &Provider, now: OffsetDateTime) -> Result<
         let problem = format!("its status is {} and it names no error", answer.status.as_u16());
         return Err(unnamed(invalid(&problem)));
     }
-    let object = normalized(object, provider, now)?;
+    let object = normalized(object, provider, now, there(&answer.headers, now))?;
     serde_json::to_vec(&object).map_err(|_| invalid("it could not be written as JSON"))
 }
 
@@ -161,7 +165,12 @@ fn member<'a>(answer: &'a Value, inner: &'a Value, path: Option<&Path>, name: &s
 }
 
 /// The answer with its members where RFC 6749 has them.
-fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result<Value, Failure> {
+fn normalized(
+    answer: Value,
+    provider: &Provider,
+    now: OffsetDateTime,
+    there: OffsetDateTime,
+) -> Result<Value, Failure> {
     let shape = provider.token_response();
     let inner = shape.path.as_ref().and_then(|path| path.find(&answer)).unwrap_or(&answer);
     let find = |path: &Option<Path>, name: &str| member(&answer, inner, path.as_ref(), name);
@@ -175,9 +184,13 @@ fn normalized(answer: Value, provider: &Provider, now: OffsetDateTime) -> Result
     let token_type = shape.token_type.as_deref().or_else(|| token(&None, "token_type")).map(words::name);
     let token_type = token_type.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "bearer".to_owned());
     let unit = shape.expires_in_unit;
-    let until = |path: &Option<Path>| path.as_ref().and_then(|_| seconds_until(find(path, "")?, now));
+    let until = |path: &Option<Path>| path.as_ref().and_then(|_| seconds_until(find(path, "")?, there));
     let lives = |path: &Option<Path>, name: &str| lifetime(find(path, name)?, unit);
-    let expires_in = until(&shape.expires_at).or_else(|| lives(&shape.expires_in, "expires_in"));
+    // What a token says itself, it says by its own clock, too.
+    let said = || u64::try_from(life_of(access_token, there)?.whole_seconds()).ok();
+    let expires_in = until(&shape.expires_at)
+        .or_else(|| lives(&shape.expires_in, "expires_in"))
+        .or_else(|| said().filter(|_| there != now));
     let refresh_expires_in = until(&shape.refresh_token_expires_at)
         .or_else(|| lives(&shape.refresh_token_expires_in, "refresh_token_expires_in"))
         .or_else(|| lives(&None, "refresh_expires_in"));
@@ -228,6 +241,19 @@ fn lifetime(value: &Value, unit: ExpiresInUnit) -> Option<u64> {
     whole(seconds).filter(|seconds| *seconds > 0)
 }
 
+/// What a provider's clock shows now, as far as its answer tells (RFC 9110, section 6.6.1): by that the absolute times in the
+/// answer count. The answer's own way makes lifetimes shorter, never longer.
+pub(super) fn there(headers: &HeaderMap, now: OffsetDateTime) -> OffsetDateTime {
+    let date = headers.get(header::DATE).and_then(|value| value.to_str().ok());
+    let date = date.and_then(|value| httpdate::parse_http_date(value).ok()).map(OffsetDateTime::from);
+    let skew = date.map_or(Duration::ZERO, |date| date - now);
+    if skew.abs() <= LEAST_SKEW || skew.abs() > MOST_SKEW {
+        return now;
+    }
+    tracing::debug!(seconds = skew.whole_seconds(), "a provider's clock is off");
+    now + skew
+}
+
 /// The seconds until an absolute time: Unix seconds or milliseconds, or RFC 3339. A time in the past says nothing.
 pub(super) fn seconds_until(value: &Value, now: OffsetDateTime) -> Option<u64> {
     let text = text_of(value)?;
@@ -266,7 +292,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<St
         StdDuration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let date = OffsetDateTime::from(httpdate::parse_http_date(value).ok()?);
-        StdDuration::try_from(date - now).unwrap_or_default()
+        StdDuration::try_from(date - there(headers, now)).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }

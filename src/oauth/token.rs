@@ -51,7 +51,7 @@ impl OAuthClient {
             }
             granted(
                 registration.provider,
-                request.request_async(&self.line(registration, endpoints, params)?).await,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
             )
         };
         self.with_secrets(registration, request).await
@@ -73,7 +73,7 @@ impl OAuthClient {
             let request = client.exchange_refresh_token(refresh_token);
             granted(
                 registration.provider,
-                request.request_async(&self.line(registration, endpoints, params)?).await,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
             )
         };
         self.with_secrets(registration, request).await
@@ -98,7 +98,7 @@ impl OAuthClient {
             }
             granted(
                 registration.provider,
-                request.request_async(&self.line(registration, endpoints, params)?).await,
+                request.request_async(&self.line(registration, (endpoints, endpoint), params)?).await,
             )
         };
         self.with_secrets(registration, request).await
@@ -107,12 +107,12 @@ impl OAuthClient {
     fn line<'a>(
         &self,
         registration: Registration<'a>,
-        endpoints: &Endpoints,
+        (endpoints, endpoint): (&Endpoints, &Url),
         params: &StringMap,
     ) -> Result<Line<'a>, Failure> {
         let mut params = params.clone();
         if registration.provider.auth_method() == AuthMethod::PrivateKeyJwt {
-            params.extend(self.assertion(registration, endpoints)?);
+            params.extend(self.assertion(registration, endpoints, endpoint)?);
         }
         let http = self.http_for(registration)?;
         Ok(Line { http, registration, params, now: self.clock.now() })

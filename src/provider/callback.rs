@@ -69,21 +69,6 @@ impl std::fmt::Debug for CallbackQuery {
 // === impl Provider ===
 
 impl Provider {
-    /// Checks the issuer (RFC 9207), which a callback need not name unless the entry or the issuer's metadata (`required`)
-    /// says so. It counts for refusals, too (section 2.4).
-    pub fn check_issuer(&self, query: &CallbackQuery, issuer: Option<&str>, required: bool) -> Result<()> {
-        let fits = match (query.get("iss"), issuer) {
-            (Some(given), Some(issuer)) => given == issuer,
-            (None, _) => !(required || self.requires_issuer()),
-            (Some(_), None) => !required && !self.requires_issuer(),
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(Error::CallbackInvalid("its `iss` is not the provider's issuer".to_owned()))
-        }
-    }
-
     /// The code of a callback, under whatever name.
     #[must_use]
     pub fn code<'a>(&self, query: &'a CallbackQuery) -> Option<&'a str> {

@@ -91,11 +91,4 @@ impl Provider {
         let in_address = |(_, address): (_, &Address)| address.fields().any(|name| name == field.name());
         field.pinned() || !field.choices().is_empty() || self.addresses().any(in_address)
     }
-
-    /// Whether anything comes from an `id_token`.
-    #[must_use]
-    pub fn reads_id_token(&self) -> bool {
-        let of_token = |capture: &Capture| matches!(capture, Capture::IdToken(_));
-        self.nonce() || self.fields.iter().flat_map(Field::captures).any(of_token)
-    }
 }

@@ -31,6 +31,8 @@ pub(super) fn problems(provider: &Provider) -> Vec<Problem> {
     let mut found = Found(Vec::new());
     found.about(provider);
     found.endpoints(provider);
+    found.issuer(provider);
+    found.tenants(provider);
     found.life(provider);
     found.fields(provider);
     found.params(provider);
@@ -86,15 +88,7 @@ impl Found {
             "hosts",
             "`hosts` is empty: name the hosts of the endpoints",
         );
-        self.require(
-            provider.issuer.is_some() || !definition.authorization_response_iss_parameter_supported,
-            "authorization_response_iss_parameter_supported",
-            "`authorization_response_iss_parameter_supported` needs an `issuer`",
-        );
         let found = definition.discovery;
-        if found && provider.issuer.is_none() {
-            self.add("discovery", "`discovery` needs an `issuer`");
-        }
         if has(GrantType::AuthorizationCode) || has(GrantType::OAuth1) {
             let there = provider.authorization_endpoint.is_some() || found;
             self.require(there, "", "missing field `authorization_endpoint`");
@@ -280,6 +274,7 @@ impl Provider {
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, &Address)> {
         let own = [
             ("issuer", self.issuer.as_ref()),
+            ("jwks_uri", self.jwks_uri.as_ref()),
             ("authorization_endpoint", self.authorization_endpoint.as_ref()),
             ("token_endpoint", self.token_endpoint.as_ref()),
             ("refresh_endpoint", self.refresh_endpoint.as_ref()),

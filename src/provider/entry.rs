@@ -158,11 +158,14 @@ fn take_out(root: &mut Value, path: &[String], message: &str) -> (String, bool) 
 
 fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result<Provider, Vec<Problem>> {
     let mut problems = Vec::new();
+    let tenants = definition.hosts_are_tenants;
     let pins: Vec<HostPin> = definition
         .hosts
         .iter()
         .enumerate()
-        .filter_map(|(index, host)| note(&mut problems, &format!("hosts[{index}]"), pin(host, transport)))
+        .filter_map(|(index, host)| {
+            note(&mut problems, &format!("hosts[{index}]"), pin(host, tenants, transport))
+        })
         .collect();
     let authorization_endpoint = definition.authorization_endpoint.as_ref().and_then(|endpoint| {
         let parsed = Address::with_fragment(endpoint);
@@ -178,6 +181,7 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
     let introspection_endpoint = address("introspection_endpoint", &definition.introspection_endpoint);
     let request_token_endpoint = address("request_token_endpoint", &definition.request_token_endpoint);
     let issuer = address("issuer", &definition.issuer);
+    let jwks_uri = address("jwks_uri", &definition.jwks_uri);
     let mut request = |name: &str, given: &Option<_>| {
         let parsed = given.as_ref().map(Request::new)?;
         note(&mut problems, name, parsed.map_err(|problem| format!("`{name}` {problem}")))
@@ -190,7 +194,7 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
         .iter()
         .filter_map(|(name, field)| {
             let path = format!("config.{name}");
-            let field = Field::new(name.clone(), field.clone());
+            let field = Field::new(name.clone(), field.clone(), tenants);
             note(&mut problems, &path, field.map_err(|problem| format!("`{path}`: {problem}")))
         })
         .collect();
@@ -209,6 +213,7 @@ fn build(id: ProviderId, definition: Definition, transport: Transport) -> Result
         introspection_endpoint,
         request_token_endpoint,
         issuer,
+        jwks_uri,
         lookup,
         verification,
         revocation,
@@ -220,10 +225,10 @@ fn note<T>(problems: &mut Vec<Problem>, path: &str, result: Result<T, String>) -
     result.map_err(|problem| problems.push((path.to_owned(), problem))).ok()
 }
 
-fn pin(host: &str, transport: Transport) -> Result<HostPin, String> {
+fn pin(host: &str, tenants: bool, transport: Transport) -> Result<HostPin, String> {
     let loopback = host == "127.0.0.1" || host == "localhost";
     if loopback && transport == Transport::Strict {
         return Err(format!("`hosts` names `{host}`, which is allowed in development only"));
     }
-    HostPin::parse(host)
+    HostPin::parse(host, tenants)
 }

@@ -30,14 +30,15 @@ pub struct Field {
 
 impl Field {
     /// Compiles a declaration.
-    pub(super) fn new(name: String, definition: FieldDefinition) -> Result<Self, String> {
+    pub(super) fn new(name: String, definition: FieldDefinition, tenants: bool) -> Result<Self, String> {
         let built_in = format_pattern(definition.format).map(str::to_owned);
         let own = definition.pattern.as_ref().map(|pattern| format!("^(?:{pattern})$"));
         let patterns = built_in.into_iter().chain(own);
         let patterns = patterns
             .map(|pattern| Regex::new(&pattern).map_err(|error| error.to_string()))
             .collect::<Result<_, _>>()?;
-        let pins = definition.hosts.iter().map(|host| HostPin::parse(host)).collect::<Result<_, _>>()?;
+        let pins = definition.hosts.iter().map(|host| HostPin::parse(host, tenants));
+        let pins = pins.collect::<Result<_, _>>()?;
         Ok(Self { name, definition, patterns, pins })
     }
 

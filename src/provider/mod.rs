@@ -14,6 +14,7 @@ mod field;
 pub mod import;
 mod life;
 mod lines;
+mod openid;
 mod params;
 mod path;
 mod pin;
@@ -30,7 +31,7 @@ pub use capture::{Source, Unfit};
 pub use catalog::{Catalog, Fault, Transport};
 pub use definition::{
     ApiMethod, AuthMethod, BodyFormat, Choice, ExpiresInUnit, Format, RequestMethod, SignatureMethod,
-    TokenError, TokenResponse,
+    SigningAlgorithm, TokenError, TokenResponse,
 };
 pub use field::Field;
 pub use life::RefreshError;
@@ -79,6 +80,7 @@ pub struct Provider {
     introspection_endpoint: Option<Address>,
     request_token_endpoint: Option<Address>,
     issuer: Option<Address>,
+    jwks_uri: Option<Address>,
     lookup: Option<Request>,
     verification: Option<Request>,
     revocation: Option<Request>,
@@ -152,12 +154,6 @@ impl Provider {
         self.definition.pkce_disabled_reason.is_none()
     }
 
-    /// Whether a `nonce` (OpenID Connect) is sent.
-    #[must_use]
-    pub fn nonce(&self) -> bool {
-        self.definition.nonce
-    }
-
     /// How the client authenticates at the token endpoint.
     #[must_use]
     pub fn auth_method(&self) -> AuthMethod {
@@ -179,6 +175,13 @@ impl Provider {
     /// The config that tells which account a connection leads to.
     pub fn account_fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().filter(|field| field.account()).map(Field::name)
+    }
+
+    /// These scopes as answers name them.
+    #[must_use]
+    pub fn answered_scopes(&self, asked: &[String]) -> Vec<String> {
+        let aliases = &self.definition.scope_aliases;
+        asked.iter().map(|scope| aliases.get(scope).unwrap_or(scope).clone()).collect()
     }
 
     /// The scopes that a client asks for by itself. The defaults of an entry with a flow are those of the flow.
@@ -275,24 +278,6 @@ impl Provider {
     #[must_use]
     pub fn default_expires_in(&self) -> Option<u32> {
         self.definition.default_expires_in
-    }
-
-    /// The issuer, as the entry names it: text that is compared, not an address that is called.
-    pub fn issuer(&self, config: &Config) -> Result<Option<String>> {
-        let issuer = self.issuer.as_ref().map(|issuer| self.fill_text(issuer, config));
-        issuer.transpose()
-    }
-
-    /// Whether every callback names its issuer.
-    #[must_use]
-    pub fn requires_issuer(&self) -> bool {
-        self.definition.authorization_response_iss_parameter_supported
-    }
-
-    /// Whether endpoints that the entry leaves out come from the issuer's metadata.
-    #[must_use]
-    pub fn discovery(&self) -> bool {
-        self.definition.discovery
     }
 
     /// Whether the provider sends callbacks as a form (OAuth 2.0 Form Post Response Mode).

@@ -142,7 +142,7 @@ impl Sandbox {
         if let Some(openid) = &quirks.openid {
             router = router
                 .route(&openid.configuration_path(), get(openid::configuration))
-                .route(openid::JWKS_PATH, get(openid::jwks));
+                .route(&openid.keys_path, get(openid::jwks));
         }
         router = router.fallback(api::resource);
         router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(self.clone())

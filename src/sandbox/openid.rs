@@ -12,10 +12,7 @@ use super::{
     issue::Issued,
     quirks::OpenIdQuirks,
 };
-use crate::model::{Duration, Error};
-
-/// Where the key is that id tokens are signed with.
-pub(super) const JWKS_PATH: &str = "/.well-known/jwks.json";
+use crate::model::{Duration, Error, ExposeSecret as _};
 
 /// Everybody can read this key, and whatever it signs proves nothing. Making one would take a second of every start.
 const KEY: &[u8] = include_bytes!("openid.pem");
@@ -75,8 +72,14 @@ impl Sandbox {
             put("nonce", nonce.as_str().into());
         }
         claims.extend(openid.claims.clone());
-        let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::RS256) };
-        let token = jsonwebtoken::encode(&header, &claims, &key()?).map_err(Error::internal)?;
+        let (header, key) = match client.client_secret.as_ref().filter(|_| openid.signs_with_secret) {
+            Some(secret) => {
+                let key = EncodingKey::from_secret(secret.expose_secret().as_bytes());
+                (Header::new(Algorithm::HS256), key)
+            }
+            None => (Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::RS256) }, key()?),
+        };
+        let token = jsonwebtoken::encode(&header, &claims, &key).map_err(Error::internal)?;
         Ok(Some(token))
     }
 
@@ -90,7 +93,7 @@ impl Sandbox {
             "token_endpoint": url(&quirks.token_path),
             "revocation_endpoint": quirks.revoke_path.as_deref().map(url),
             "userinfo_endpoint": url(&quirks.userinfo_path),
-            "jwks_uri": url(JWKS_PATH),
+            "jwks_uri": quirks.openid.as_ref().map(|openid| url(&openid.keys_path)),
             "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],

@@ -264,6 +264,7 @@ pub(super) fn connection(row: Model) -> Result<Connection> {
         metadata: Metadata::stored(column::parse(&row.metadata)?),
         metadata_version: row.metadata_version,
         granted_scopes: column::parse(&row.granted_scopes)?,
+        requested_scopes: column::parse(&row.requested_scopes)?,
         refresh_token_expire_time: row.refresh_token_expire_time.map(column::time).transpose()?,
         create_time: column::time(row.create_time)?,
         update_time: column::time(row.update_time)?,

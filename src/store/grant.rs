@@ -48,6 +48,8 @@ pub struct NewGrant<'a> {
     pub secrets: &'a Secrets,
     /// The scopes granted.
     pub granted_scopes: &'a [String],
+    /// The scopes that were asked for, as far as that is known.
+    pub requested_scopes: &'a [String],
     /// The tokens.
     pub tokens: &'a TokenSet,
     /// When a server looks after them unasked.
@@ -136,6 +138,7 @@ impl Store {
             metadata: Set(column::json(metadata.as_map())?),
             metadata_version: Set(1),
             granted_scopes: Set(column::json(grant.granted_scopes)?),
+            requested_scopes: Set(column::json(grant.requested_scopes)?),
             access_token: Set(sealed.access),
             token_type: Set(grant.tokens.token_type.clone()),
             token_expire_time: Set(grant.tokens.expire_time.map(column::micros)),
@@ -230,6 +233,7 @@ impl Store {
         let update = self.token_update(id, grant.project_id, &refreshed, notice, now)?;
         let mut update = with_notice(update, notice)
             .col_expr(Column::GrantType, Expr::value(grant.grant_type.as_str()))
+            .col_expr(Column::RequestedScopes, Expr::value(column::json(grant.requested_scopes)?))
             .col_expr(Column::Config, Expr::value(column::json(grant.config)?))
             .col_expr(Column::Secrets, Expr::value(secrets))
             .col_expr(Column::ConfigVersion, Expr::col(Column::ConfigVersion).add(1))

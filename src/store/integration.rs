@@ -104,6 +104,17 @@ impl Store {
         Ok(page.page(integrations, |integration| integration.id.to_string()))
     }
 
+    /// A project's integrations that have a private key.
+    pub async fn integrations_with_keys(&self, project: &ProjectId) -> Result<Vec<Integration>> {
+        let rows = Entity::find()
+            .filter(Column::ProjectId.eq(project.as_str()))
+            .filter(Column::PrivateKey.is_not_null())
+            .all(&self.db)
+            .await
+            .map_err(failed)?;
+        rows.into_iter().map(|row| self.integration(row)).collect()
+    }
+
     /// Replaces what can change of an integration, if it has not changed since it was `old`. Connections whose refresh was
     /// rejected as that of a client, or made no sense for long, need not wait any longer, nor those whose provider may be in a
     /// private network now.

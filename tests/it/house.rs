@@ -1,5 +1,7 @@
 //! The house rules that a machine can check: which room uses which, which crate lives where, how long a file may be.
 
+mod secrets;
+
 use std::{
     collections::BTreeSet,
     fs,

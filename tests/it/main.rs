@@ -19,6 +19,7 @@ mod chromium;
 mod cli;
 mod config;
 mod connection;
+mod defence;
 mod dialect;
 mod egress;
 mod exchange;

@@ -3,6 +3,9 @@
 //! The provider wants to know the callback URL before it starts, so the public URL is a fixed name, and the browser reaches
 //! the gateway under it as through a reverse proxy. The provider lives in real time, Tokenwell in the test's.
 
+mod injection;
+mod resource;
+
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -80,10 +83,16 @@ impl Oidc {
 
 impl House {
     async fn new() -> Self {
-        let provider = Oidc::start().await;
+        Self::at(Oidc::start().await.0, "").await
+    }
+
+    /// At this provider, whose entry ends in these lines.
+    async fn at(provider: Foreign, lines: &str) -> Self {
+        let provider = Oidc(provider);
         let (clock, database) = (ManualClock::new(), Database::sqlite());
         let mut options = Options::new(&clock);
-        options.providers.push(oidc::entry(&provider.0, &provider.0.origin));
+        let (file, entry) = oidc::entry(&provider.0, &provider.0.origin);
+        options.providers.push((file, format!("{entry}{lines}")));
         options.public_url = Some(PUBLIC_URL.to_owned());
         let server = TestServer::start(&database, options).await;
         let integration = Integration {

@@ -148,3 +148,44 @@ fn the_error_table_is_complete() -> TestResult {
     assert_eq!(shown, reasons);
     Ok(())
 }
+
+/// Whether there is a module of this path, or a test: in the tests, or beside the code.
+fn is_test(path: &str) -> bool {
+    ["tests/it", "src"].into_iter().any(|base| {
+        let (mut directory, mut text) = (root().join(base), String::new());
+        let mut segments = path.split("::").peekable();
+        while let Some(segment) = segments.next() {
+            let files = [format!("{segment}.rs"), format!("{segment}/mod.rs")];
+            let file = files.into_iter().map(|file| directory.join(file)).find(|file| file.exists());
+            if let Some(file) = file {
+                text = fs::read_to_string(file).unwrap();
+                directory = directory.join(segment);
+                continue;
+            }
+            let module = text.contains(&format!("mod {segment} {{"));
+            let function = segments.peek().is_none() && text.contains(&format!("fn {segment}("));
+            if !module && !function {
+                return false;
+            }
+        }
+        true
+    })
+}
+
+#[test]
+fn the_table_of_requirements_names_tests_that_exist() -> TestResult {
+    let table = fs::read_to_string(root().join("docs/security.md"))?;
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| S")).collect();
+    assert_eq!(rows.len(), 64, "one row for each requirement");
+    let mut named = 0;
+    for row in rows {
+        let tests = row.split(" | ").nth(2).unwrap_or_default();
+        for name in tests.split('`').skip(1).step_by(2).filter(|name| !name.contains(' ')) {
+            assert!(is_test(name), "there is no test `{name}`: {row}");
+            named += 1;
+        }
+    }
+    assert!(named > 120, "{named} tests are named");
+    assert!(!is_test("readme::no_such_test") && !is_test("no_such_module"));
+    Ok(())
+}

@@ -4,7 +4,8 @@
 //                   "redirect_uris":["http://127.0.0.1:8080/oauth/callback"]}'
 //
 // Options (first argument, or OIDC_OPTIONS): client_id, client_secret, redirect_uris,
-// access_token_ttl (seconds, 3600), token_endpoint_auth_method (client_secret_basic | client_secret_post).
+// access_token_ttl (seconds, 3600), token_endpoint_auth_method (client_secret_basic | client_secret_post),
+// resource (RFC 8707: the one resource that there are tokens for, which are then JWTs; else there is none).
 //
 // Prints one line on stdout when it answers: {"issuer":"http://127.0.0.1:PORT","port":PORT}.
 // It ends on SIGTERM and when stdin closes, so it cannot outlive the test that started it. Give it a
@@ -41,7 +42,7 @@ import { Store } from './store.mjs';
 
 // Stdout carries the one line; oidc-provider writes its notices with console.info.
 console.info = console.error;
-const { default: Provider } = await import('oidc-provider');
+const { default: Provider, errors } = await import('oidc-provider');
 
 const FORTNIGHT = 14 * 24 * 3600;
 
@@ -104,6 +105,13 @@ function configuration(options) {
       devInteractions: { enabled: true },
       revocation: { enabled: true },
       userinfo: { enabled: true },
+      resourceIndicators: {
+        enabled: options.resource !== undefined,
+        getResourceServerInfo: (_ctx, resource) => {
+          if (resource !== options.resource) throw new errors.InvalidTarget();
+          return { scope: '', accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } };
+        },
+      },
     },
     pkce: { required: () => true },
     rotateRefreshToken: true,

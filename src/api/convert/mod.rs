@@ -135,6 +135,7 @@ pub(super) fn pb_connection(connection: &crate::model::Connection) -> pb::connec
         connection_config: connection.config.clone().into_iter().collect(),
         metadata: Some(pb_struct(connection.metadata.as_map())),
         granted_scopes: connection.granted_scopes.clone(),
+        missing_scopes: connection.missing_scopes(),
         create_time: Some(timestamp(connection.create_time)),
         update_time: Some(timestamp(connection.update_time)),
         refresh_time: Some(timestamp(connection.refresh_time)),

@@ -13,7 +13,9 @@ pub(super) use field::{Capture, FieldDefinition};
 pub use field::{Choice, Format};
 pub(super) use request::RequestDefinition;
 pub use request::{ApiMethod, RequestMethod};
-pub use token::{AuthMethod, BodyFormat, ExpiresInUnit, SignatureMethod, TokenError, TokenResponse};
+pub use token::{
+    AuthMethod, BodyFormat, ExpiresInUnit, SignatureMethod, SigningAlgorithm, TokenError, TokenResponse,
+};
 
 use super::template::Template;
 use crate::model::{GrantType, StringMap};
@@ -48,6 +50,11 @@ pub(super) struct Definition {
     /// Whether endpoints that are left out come from the issuer's metadata.
     #[serde(default)]
     pub(super) discovery: bool,
+    /// Where the keys are that `id_token`s are signed with (RFC 7517), with `{field}` where config goes.
+    pub(super) jwks_uri: Option<Endpoint>,
+    /// How `id_token`s may be signed, if not by any key pair.
+    #[serde(default)]
+    pub(super) id_token_signing_alg_values_supported: Vec<SigningAlgorithm>,
     /// RFC 6749, section 3.1, with `{field}` where config goes.
     pub(super) authorization_endpoint: Option<Endpoint>,
     /// RFC 6749, section 3.2, with `{field}` where config goes.
@@ -66,6 +73,10 @@ pub(super) struct Definition {
     /// Hosts of all addresses: exact (`login.example.com`), or with a leading dot a suffix (`.example.com`).
     #[serde(default)]
     pub(super) hosts: Vec<String>,
+    /// Whether a suffix among the hosts is one at which anybody can have a host, as the public suffix list says: then each
+    /// customer of the provider has one there.
+    #[serde(default)]
+    pub(super) hosts_are_tenants: bool,
     /// How the client authenticates at the token endpoint.
     #[serde(default)]
     pub(super) token_endpoint_auth_method: AuthMethod,
@@ -84,6 +95,9 @@ pub(super) struct Definition {
     /// The scopes asked for when nobody names any.
     #[serde(default)]
     pub(super) default_scopes: Vec<String>,
+    /// Scopes that answers name otherwise, by their names in requests.
+    #[serde(default)]
+    pub(super) scope_aliases: StringMap,
     /// The parameter for user scopes.
     pub(super) user_scope_param: Option<String>,
     /// Why PKCE is off. Absent: it is on.

@@ -22,6 +22,41 @@ pub enum AuthMethod {
     TlsClientAuth,
 }
 
+/// How an `id_token` is signed (RFC 7518, section 3.1; RFC 8037, section 3.1). `none` is no signature, and so not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum SigningAlgorithm {
+    /// RSA (PKCS #1 v1.5) with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// The same with SHA-384.
+    #[serde(rename = "RS384")]
+    Rs384,
+    /// The same with SHA-512.
+    #[serde(rename = "RS512")]
+    Rs512,
+    /// RSA (PSS) with SHA-256.
+    #[serde(rename = "PS256")]
+    Ps256,
+    /// The same with SHA-384.
+    #[serde(rename = "PS384")]
+    Ps384,
+    /// The same with SHA-512.
+    #[serde(rename = "PS512")]
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    #[serde(rename = "ES384")]
+    Es384,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// HMAC with SHA-256 under the client secret.
+    #[serde(rename = "HS256")]
+    Hs256,
+}
+
 /// The body of token requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -117,4 +152,38 @@ pub(super) enum GrantTypeName {
     Oauth1,
     ApiKey,
     Basic,
+}
+
+// === impl SigningAlgorithm ===
+
+impl SigningAlgorithm {
+    /// Those of key pairs: what an entry allows that names none.
+    pub(in crate::provider) const OF_KEY_PAIRS: [Self; 9] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// Its name, as in the header of a JWT.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+            Self::Hs256 => "HS256",
+        }
+    }
 }

@@ -68,7 +68,10 @@ impl Reader<'_> {
             }
         }
         for pin in address.pins.iter().filter(|pin| host::shared(pin)) {
-            let why = format!("`{pin}` is a suffix under which others have hosts: pin it closer if you can");
+            let why = format!(
+                "`{pin}` is a suffix under which others have hosts: pin it closer if you can, or see that these are \
+                           all the provider's own customers, as `hosts_are_tenants` says"
+            );
             self.remarks.lost(key, why);
         }
         Ok(address)

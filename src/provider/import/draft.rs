@@ -26,6 +26,8 @@ pub(super) struct Draft {
     pub(super) refresh_endpoint: Vec<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) hosts: BTreeSet<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) hosts_are_tenants: bool,
     pub(super) token_endpoint_auth_method: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) tls_client_certificate: bool,

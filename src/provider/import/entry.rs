@@ -10,7 +10,7 @@ use super::{
     draft::{Draft, DraftCapture},
     field::{Declared, Reading},
     fields::{Fields, Use},
-    host::Tail,
+    host::{self, Tail},
     keys,
 };
 use crate::provider::{Catalog, Transport};
@@ -132,6 +132,7 @@ impl<'a> Entry<'a> {
             .collect();
         let mut reader = Reader { fields: &mut self.fields, remarks: &mut self.remarks, tails: &tails };
         let Address { templates, pins } = reader.address(key, text)?;
+        self.draft.hosts_are_tenants |= pins.iter().any(|pin| host::shared(pin));
         self.draft.hosts.extend(pins);
         Ok(templates)
     }

@@ -272,5 +272,5 @@ fn candidates(declared: &Declared<'_>, field: &DraftField) -> Vec<String> {
 /// A value as the catalog keeps it, if the field takes it.
 fn normalized(name: &str, field: &DraftField, value: &str) -> Option<String> {
     let definition: FieldDefinition = toml::from_str(&toml::to_string(field).ok()?).ok()?;
-    Field::new(name.to_owned(), definition).ok()?.normalize(value).ok()
+    Field::new(name.to_owned(), definition, false).ok()?.normalize(value).ok()
 }

@@ -69,7 +69,7 @@ fn pin(tail: &Tail) -> Result<String, String> {
     }
     let pin = if tail.whole { Some(text.as_str()) } else { text.find('.').map(|dot| &text[dot..]) };
     let pin = pin.ok_or_else(|| format!("`{text}` is no end of a host that can be pinned"))?;
-    HostPin::parse(pin).map(|_| pin.to_owned())
+    HostPin::parse(pin, true).map(|_| pin.to_owned())
 }
 
 /// Whether a pin is a suffix under which a company lets others have hosts of their own.

@@ -23,6 +23,7 @@ impl Entry<'_> {
                 Err(why) => {
                     // Its pins would let nothing in, as there is no other address.
                     self.draft.hosts.clear();
+                    self.draft.hosts_are_tenants = false;
                     self.fields.uses.clear();
                     self.fields.held.clear();
                     self.remarks.lost("proxy.verification", why);

@@ -12,6 +12,10 @@ pub struct OpenIdQuirks {
     pub always: bool,
     /// Whether an authorization request without a `nonce` is refused.
     pub nonce_required: bool,
+    /// Where the key is that id tokens are signed with.
+    pub keys_path: String,
+    /// Whether id tokens are signed with the client's secret instead (`HS256`).
+    pub signs_with_secret: bool,
     /// Further claims of id tokens. They replace those that are always there.
     pub claims: Map<String, Value>,
 }
@@ -67,7 +71,14 @@ pub struct ResourceQuirks {
 
 impl Default for OpenIdQuirks {
     fn default() -> Self {
-        Self { issuer: "https://{host}".to_owned(), always: false, nonce_required: false, claims: Map::new() }
+        Self {
+            issuer: "https://{host}".to_owned(),
+            always: false,
+            nonce_required: false,
+            keys_path: "/.well-known/jwks.json".to_owned(),
+            signs_with_secret: false,
+            claims: Map::new(),
+        }
     }
 }
 

@@ -53,6 +53,7 @@ async fn an_id_token_has_further_claims() {
         always: true,
         nonce_required: true,
         claims: claims_of_quirk,
+        ..OpenIdQuirks::default()
     });
     assert_eq!(stage.ask(&[]).await.callback()["error"], "invalid_request");
     let tokens = stage.connect(&[("nonce", "n-2")], &[]).await;

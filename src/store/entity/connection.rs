@@ -20,6 +20,7 @@ pub struct Model {
     pub metadata: String,
     pub metadata_version: i64,
     pub granted_scopes: String,
+    pub requested_scopes: String,
     pub access_token: Vec<u8>,
     pub token_type: String,
     pub token_expire_time: Option<i64>,

@@ -1,5 +1,7 @@
 //! The log of a real process, at its most talkative.
 
+mod query;
+
 use std::{
     io::{BufRead as _, BufReader, Read},
     net::SocketAddr,

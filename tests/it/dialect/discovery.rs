@@ -85,6 +85,10 @@ async fn metadata_that_is_not_the_issuers_own_is_not_believed() -> TestResult {
     for document in [
         named("issuer", "https://canary.example"),
         named("issuer", &format!("{origin}/")),
+        named("issuer", &origin.replace("http:", "HTTP:")),
+        named("issuer", &origin.replace("http:", "https:")),
+        named("issuer", &origin.replace("127.0.0.1", "127.1")),
+        named("issuer", &format!("{origin}/tenant")),
         named("issuer", ""),
         metadata(&acme, &json!({ "issuer": null })),
         named("authorization_endpoint", "https://canary.example/authorize"),
@@ -174,6 +178,7 @@ async fn an_id_token_tells_the_user() -> TestResult {
 #[tokio::test]
 async fn an_id_token_of_somebody_else_is_refused() -> TestResult {
     let past = ManualClock::new().now() - Duration::hours(1);
+    let soon = ManualClock::new().now() + Duration::minutes(2);
     for (name, value) in [
         ("aud", json!("canary-of-another")),
         ("aud", json!(["canary-of-another"])),
@@ -183,6 +188,14 @@ async fn an_id_token_of_somebody_else_is_refused() -> TestResult {
         ("iss", json!("https://canary.example")),
         ("exp", json!(past.unix_timestamp())),
         ("exp", Value::Null),
+        ("azp", json!("canary-of-another")),
+        ("azp", Value::Null),
+        ("aud", json!(["canary-of-another", CLIENT_ID])),
+        ("nbf", json!(soon.unix_timestamp())),
+        ("iat", json!(soon.unix_timestamp())),
+        ("iat", Value::Null),
+        ("sub", Value::Null),
+        ("sub", json!("")),
     ] {
         let claims = [(name.to_owned(), value.clone())].into_iter().collect();
         let openid = OpenIdQuirks { claims, ..openid() };
@@ -200,7 +213,8 @@ async fn an_id_token_of_somebody_else_is_refused() -> TestResult {
 #[tokio::test]
 async fn a_nonce_wants_an_id_token_only_if_one_comes() -> TestResult {
     let several = json!(["another", CLIENT_ID]);
-    let openid = OpenIdQuirks { claims: [("aud".to_owned(), several)].into_iter().collect(), ..openid() };
+    let claims = [("aud".to_owned(), several), ("azp".to_owned(), CLIENT_ID.into())];
+    let openid = OpenIdQuirks { claims: claims.into_iter().collect(), ..openid() };
     Acme::new(Quirks { openid: Some(openid), ..plain() }, NAMED).await.connect(&[]).await;
 
     let acme = Acme::new(plain(), NAMED).await;
@@ -209,5 +223,24 @@ async fn a_nonce_wants_an_id_token_only_if_one_comes() -> TestResult {
     let without = Acme::new(plain(), &NAMED.replace("nonce = true", "")).await;
     let page = Url::parse(&without.begin(&[]).await?.authorization_url)?;
     assert!(params(&page, "nonce").is_empty(), "nobody asked for a nonce");
+    Ok(())
+}
+
+/// RFC 8414, section 3.3, for an issuer with a path: only its own document counts, and not that of the host.
+#[tokio::test]
+async fn an_issuer_with_a_path_has_a_document_of_its_own() -> TestResult {
+    let at_path = OpenIdQuirks { issuer: "http://{host}/tenant".to_owned(), ..openid() };
+    let entry = DISCOVERED.replace("PROVIDER", "PROVIDER/tenant");
+    let acme = Acme::new(Quirks { openid: Some(at_path), ..plain() }, &entry).await;
+    let own = format!("/tenant{CONFIGURATION}");
+    acme.connect(&[]).await;
+    assert_eq!((acme.count(&own), acme.count(CONFIGURATION)), (1, 0));
+    for document in
+        [metadata(&acme, &json!({})), metadata(&acme, &json!({ "issuer": "http://{host}/other" }))]
+    {
+        acme.detour.answer(&own, 200, &document);
+        let refused = acme.replica().await.begin(beginning(&[])).await;
+        assert_refused(refused, Code::FailedPrecondition, "PROVIDER_RESPONSE_INVALID");
+    }
     Ok(())
 }

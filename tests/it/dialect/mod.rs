@@ -3,9 +3,14 @@
 mod answers;
 mod assertion;
 mod certificate;
+mod clock;
 mod discovery;
+mod id_token;
+mod issuer;
 mod odd;
 mod requests;
+mod scopes;
+mod tenants;
 
 use tonic::Status;
 use url::Url;

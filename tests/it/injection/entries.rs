@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::{House, check_url, is_settable, text, texts};
+use super::{House, captures, check_url, is_settable, text, texts};
 
 #[test]
 fn every_built_in_entry_is_loaded() {
@@ -92,4 +92,38 @@ fn captured_addresses_are_pinned_and_defaults_are_valid() {
         }
     }
     assert!(uris >= 3, "only {uris} captured addresses");
+}
+
+/// A browser may say where a secret goes only among what the entry itself lists, or among the provider's own customers.
+#[test]
+fn a_browser_chooses_a_host_from_a_list_or_among_customers() {
+    const CUSTOMERS: [(&str, &str); 3] = [
+        ("lightspeed-retail-x", "domain_prefix"),
+        ("sharefile", "control_plane"),
+        ("sharefile", "subdomain"),
+    ];
+    let house = House::new();
+    let (mut listed, mut customers) = (0, Vec::new());
+    for id in house.files.keys() {
+        for (name, field) in house.fields(id) {
+            if !captures(field).any(|(from, _)| from == "callback") || !house.is_in_address(id, name) {
+                continue;
+            }
+            if field.contains_key("enum") {
+                listed += 1;
+            } else {
+                customers.push((id.as_str(), name));
+            }
+        }
+    }
+    assert_eq!(customers, CUSTOMERS, "list the hosts, or say why each customer has one");
+    assert!(listed >= 10, "only {listed} of Zoho's and others' data centers");
+    for (id, name) in CUSTOMERS {
+        let field = house.fields(id).find(|(field, _)| *field == name).unwrap().1;
+        for value in
+            ["evil.com", "evil.com/", "evil.com#", "evil.com?", "a@evil.com", "evil.com\\", "127.0.0.1"]
+        {
+            house.try_value(id, name, field, value).unwrap();
+        }
+    }
 }

@@ -59,6 +59,44 @@ fn a_faulty_line_is_named() {
 }
 
 #[test]
+fn tenants_issuers_and_keys_fit_the_rest_of_the_entry() {
+    for (from, to, problem) in [
+        ("[\".acme.com\"]", "[\".co.uk\"]\nhosts_are_tenants = true", "`.co.uk` is a public suffix"),
+        ("[\".acme.com\"]", "[\".acme.com\", \".herokuapp.com\"]", "say so by `hosts_are_tenants`"),
+        ("[\".acme.com\"]", "[\".acme.com\", \".cloudfront.net\"]", "say so by `hosts_are_tenants`"),
+        ("[\".acme.com\"]", "[\".acme.com\"]\nhosts_are_tenants = true", "leave it out"),
+        // The issuer and its keys.
+        (
+            "hosts = ",
+            "jwks_uri = \"https://evil.com/keys\"\nhosts = ",
+            "its host is not one of the provider's",
+        ),
+        (
+            "hosts = ",
+            "jwks_uri = \"https://keys.acme.com/keys\"\nid_token_signing_alg_values_supported = [\"HS256\"]\nhosts = ",
+            "has keys for none of the",
+        ),
+        (
+            "hosts = ",
+            "id_token_signing_alg_values_supported = [\"HS256\"]\ntoken_endpoint_auth_method = \"none\"\nhosts = ",
+            "whose key is the secret of a client that has none",
+        ),
+        (
+            "hosts = ",
+            "id_token_signing_alg_values_supported = [\"none\"]\nhosts = ",
+            "unknown variant `none`",
+        ),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let fault = add("acme.toml", &GOOD.replacen(from, to, 1), Transport::Strict)
+            .expect_err(&format!("{to} was not refused"));
+        assert_eq!(fault.file, "acme.toml");
+        assert!(fault.problem.contains(problem), "{to}: {fault}");
+        assert!(fault.to_string().starts_with("acme.toml:"), "{to}: {fault}");
+    }
+}
+
+#[test]
 fn an_entry_that_contradicts_itself_is_refused() {
     let long = "a".repeat(64);
     for (from, to, problem) in [

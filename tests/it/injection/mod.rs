@@ -53,7 +53,10 @@ impl House {
     /// Whether a config field is part of an address.
     fn is_in_address(&self, id: &str, name: &str) -> bool {
         let field = format!("{{{name}}}");
-        let written = self.files[id].iter().filter(|(key, _)| key.ends_with("_endpoint") || *key == "issuer");
+        let written = self.files[id].iter().filter(|(key, _)| {
+            key.ends_with("_endpoint")
+                || ["issuer", "jwks_uri", "lookup", "revocation"].contains(&key.as_str())
+        });
         written.into_iter().any(|(_, endpoint)| endpoint.to_string().contains(&field))
     }
 
@@ -122,6 +125,7 @@ impl House {
             provider.revocation_endpoint(config),
             provider.introspection_endpoint(config),
             provider.request_token_endpoint(config),
+            provider.jwks_uri(config),
             provider.lookup(config, &none).map(|request| request.map(|request| request.url)),
             provider.verification(config, &none).map(|request| request.map(|request| request.url)),
             provider.revocation(config, &none).map(|request| request.map(|request| request.url)),

@@ -28,9 +28,9 @@ use crate::support::{
 };
 
 /// A connection at a provider, and the client that a server would use there.
-struct Life {
+pub struct Life {
     acme: Acme,
-    oauth: OAuthClient,
+    pub oauth: OAuthClient,
     provider: SharedProvider,
     integration: Integration,
     config: Config,
@@ -42,7 +42,7 @@ fn steady() -> Quirks {
 }
 
 impl Life {
-    async fn new(quirks: Quirks, entry: &str) -> Self {
+    pub async fn new(quirks: Quirks, entry: &str) -> Self {
         Self::of(Acme::new(quirks, entry).await)
     }
 
@@ -76,7 +76,7 @@ impl Life {
         Self { acme, oauth, provider, integration, config: Config::default() }
     }
 
-    fn registration(&self) -> Registration<'_> {
+    pub fn registration(&self) -> Registration<'_> {
         Registration { provider: &self.provider, integration: &self.integration, config: &self.config }
     }
 

@@ -8,7 +8,7 @@ use tokenwell::{
     sandbox::{OpenIdQuirks, Quirks},
 };
 
-use super::{Life, steady};
+use super::{Life, access_only, steady};
 use crate::support::acme::plain;
 
 const ENTRY: &str = r#"
@@ -82,4 +82,31 @@ async fn no_metadata_is_fetched_from_where_a_redirect_leads() {
     }
     life.acme.detour.end(CONFIGURATION);
     assert!(life.oauth.endpoints(life.registration()).await.is_ok());
+}
+
+/// Calls of the entry's own, which carry tokens, too.
+#[tokio::test]
+async fn no_call_of_the_entrys_own_follows_a_redirect() {
+    let calls = "[lookup]\nurl = \"PROVIDER/lookup\"\n[verification]\nurl = \"PROVIDER/verification\"\n\
+                 headers = { X-Key = \"{api_key}\" }\n\
+                 [revocation]\nurl = \"PROVIDER/end\"\n";
+    let endpoints = ENTRY.replace("revocation_endpoint", "# ");
+    let entry = format!("grant_types = [\"authorization_code\", \"api_key\"]{endpoints}{calls}");
+    let life = Life::new(steady(), &entry).await;
+    let credential = |name: &str| (name.to_owned(), SecretString::from("canary-token"));
+    let credentials = ["access_token", "api_key"].map(credential).into_iter().collect();
+    let tokens = access_only("canary-token");
+    let trap = Trap::set();
+    for status in STATUSES {
+        for path in ["/lookup", "/verification", "/end"] {
+            life.acme.detour.redirect(path, status, &trap.url());
+        }
+        let registration = life.registration();
+        let lookup = life.provider.lookup(&life.config, &credentials).unwrap().unwrap();
+        assert_invalid(&life.oauth.look_up(registration, lookup).await, "a lookup");
+        let verification = life.provider.verification(&life.config, &credentials).unwrap().unwrap();
+        assert_invalid(&life.oauth.verify(registration, verification).await, "a verification");
+        assert_invalid(&life.revoke(&tokens).await, "a revocation");
+        trap.assert_empty(&format!("a redirect with status {status}"));
+    }
 }

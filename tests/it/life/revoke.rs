@@ -1,5 +1,6 @@
 //! RFC 7009: the revocation endpoint.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::KeyPair;
 use serde_json::json;
 use tokenwell::{
@@ -117,6 +118,10 @@ async fn the_client_proves_itself_as_it_does_at_the_token_endpoint() -> TestResu
     assert_eq!(life.revoke(&tokens).await, Ok(Revoked::Done));
     let request = &life.requests()[0];
     assert!(request.form.contains_key("client_assertion") && !request.form.contains_key("client_secret"));
+    // Which is worth nothing at the token endpoint.
+    let claims = request.form["client_assertion"].split('.').nth(1).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    assert_eq!(claims["aud"], format!("http://{}/revoke", life.acme.provider.address));
     Ok(())
 }
 

@@ -156,6 +156,7 @@ pub fn grant<'a>(
         config,
         secrets: &NONE,
         granted_scopes,
+        requested_scopes: granted_scopes,
         tokens,
         due_time: None,
         flow_id: None,

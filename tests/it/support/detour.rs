@@ -48,6 +48,12 @@ impl Detour {
         self.put(path, Answer { status: 503, body: "{}".to_owned(), header, left: u64::MAX });
     }
 
+    /// Answers with this JSON, and says that it is this date, from now on.
+    pub fn dated(&self, path: &str, date: &str, body: &str) {
+        let header = Some((header::DATE, date.to_owned()));
+        self.put(path, Answer { status: 200, body: body.to_owned(), header, left: u64::MAX });
+    }
+
     /// Redirects with this status from now on.
     pub fn redirect(&self, path: &str, status: u16, location: &str) {
         let header = Some((header::LOCATION, location.to_owned()));

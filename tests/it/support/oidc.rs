@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Foreign;
 
@@ -12,13 +12,21 @@ pub const CLIENT_SECRET: &str = "a secret: with %, + and /";
 
 /// Starts it, with access tokens that live this long, in seconds.
 pub async fn start(redirect_uri: &str, access_token_ttl: u32) -> Foreign {
+    start_with(redirect_uri, access_token_ttl, &json!({})).await
+}
+
+/// The same, with further options.
+pub async fn start_with(redirect_uri: &str, access_token_ttl: u32, further: &Value) -> Foreign {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/oidc.mjs");
-    let options = json!({
+    let mut options = json!({
         "client_id": CLIENT_ID,
         "client_secret": CLIENT_SECRET,
         "redirect_uris": [redirect_uri],
         "access_token_ttl": access_token_ttl,
     });
+    for (name, value) in further.as_object().unwrap() {
+        options[name] = value.clone();
+    }
     Foreign::start(Command::new("node").arg(script).arg(options.to_string())).await
 }
 

@@ -78,8 +78,19 @@ impl TestProvider {
         hosts: &[&str],
         clock: &ManualClock,
     ) -> Self {
+        Self::quirky_with(clients, quirks, hosts, clock, |router| router).await
+    }
+
+    /// The same, with something around its routes.
+    pub async fn quirky_with(
+        clients: Vec<Client>,
+        quirks: Quirks,
+        hosts: &[&str],
+        clock: &ManualClock,
+        around: impl FnOnce(Router) -> Router,
+    ) -> Self {
         let sandbox = sandbox(clients, quirks, clock);
-        let (address, authority, task) = tls::serve(sandbox.router(), hosts).await;
+        let (address, authority, task) = tls::serve(around(sandbox.router()), hosts).await;
         let http = HttpOptions {
             extra_roots: vec![authority],
             resolver: Some(Arc::new(tls::OneAddress(address))),

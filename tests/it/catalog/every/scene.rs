@@ -67,7 +67,7 @@ impl Scene {
         scene.look_up(entry, &[&granted, &scene.kept.clone()])?;
         scene.end(entry)?;
         scene.oauth1(entry, &begun)?;
-        scene.open_id(entry);
+        scene.open_id(entry)?;
         scene.settle();
         Ok(scene)
     }
@@ -86,7 +86,7 @@ impl Scene {
         scene.quirks.token_request.client_credentials_params =
             entry.filled_pairs("client_credentials_params", &begun, &none);
         scene.look_up(entry, &[&granted, &scene.kept.clone()])?;
-        scene.open_id(entry);
+        scene.open_id(entry)?;
         scene.settle();
         Ok(scene)
     }
@@ -251,23 +251,34 @@ impl Scene {
         Ok(())
     }
 
-    fn open_id(&mut self, entry: &Entry) {
+    fn open_id(&mut self, entry: &Entry) -> Result<(), String> {
         let claims = entry.told("id_token");
         if self.issuer.is_none() && claims.is_empty() && !entry.flag("nonce") {
-            return;
+            return Ok(());
         }
+        let usual = OpenIdQuirks::default();
         let issuer = self.issuer.clone().unwrap_or_else(|| "https://{host}".to_owned());
         if let (true, Some(mut url)) = (entry.flag("discovery"), Url::parse(&issuer).ok()) {
             let path = format!("{}/.well-known/openid-configuration", url.path().trim_end_matches('/'));
             url.set_path(&path);
+            self.calls.push(url.clone());
+            url.set_path(&usual.keys_path);
             self.calls.push(url);
         }
+        let kept = self.kept.clone();
+        let keys = entry.address("jwks_uri", &kept)?;
+        let keys_path = keys.as_ref().map_or(usual.keys_path, |keys| keys.path().to_owned());
+        self.calls.extend(keys);
+        let algorithms = entry.texts("id_token_signing_alg_values_supported");
         self.quirks.openid = Some(OpenIdQuirks {
             issuer,
             always: true,
             nonce_required: entry.flag("nonce"),
+            keys_path,
+            signs_with_secret: algorithms.first().is_some_and(|first| first == "HS256"),
             claims: claims.into_iter().map(|(_, claim, value)| (claim, Value::String(value))).collect(),
         });
+        Ok(())
     }
 
     /// Gives the quirks the paths of the addresses, and collects these.
